@@ -1,0 +1,187 @@
+"""Synthetic data of known information content, drawn where it is used."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from qcodec.functional import nearest_level
+
+_SPLITS = {"rotation": 0, "train": 1, "val": 2, "test": 3, "predict": 4}
+
+
+def stream_seed(*key: int) -> int:
+    """Mix integers into one 63-bit seed (SplitMix64, Steele et al., OOPSLA 2014), so that near keys give far seeds.
+
+    Example:
+        >>> stream_seed(0, 1) != stream_seed(1, 0)
+        True
+    """
+    state = 0
+    for part in key:
+        state = (state + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1
+
+
+@dataclass(frozen=True)
+class SyntheticSource:
+    """Draws the data of arXiv 2502.04770, section 3: the target ``X_q`` and the observation ``Y = Q X_q``.
+
+    ``X_q`` is white Gaussian noise rounded to the nearest of ``levels`` levels one apart, ``Q`` the orthogonal matrix
+    of the QR decomposition of a Gaussian matrix. A draw depends on (seed + member, rank, split, index) alone, so that
+    a stream resumes anywhere and a member sees the same data alone and beside others.
+
+    Attributes:
+        features: Values per frame, the paper's P.
+        frames: Frames per draw, the paper's N.
+        levels: Number of levels; each value carries the entropy of a rounded normal variable, 1.9014 bits for four.
+        rotation: ``fixed`` for one matrix per seed, ``redrawn`` for one per draw.
+        seed: Seed of member 0; member ``k`` has ``seed + k``.
+        rank: Rank of the process, with its own stream.
+        split: Which stream: train, val, test or predict.
+        device: Where to draw.
+    """
+
+    features: int = 30
+    frames: int = 2000
+    levels: int = 4
+    rotation: Literal["fixed", "redrawn"] = "fixed"
+    seed: int = 0
+    rank: int = 0
+    split: str = "train"
+    device: torch.device = torch.device("cpu")
+
+    def draw(self, index: int, members: int = 1) -> tuple[Tensor, Tensor]:
+        """Draw number ``index`` of the stream: target and observation, ``(members, features, frames)`` each.
+
+        Example:
+            >>> target, observation = SyntheticSource(frames=5).draw(0)
+            >>> target.shape, bool(torch.allclose(target.norm(), observation.norm()))
+            (torch.Size([1, 30, 5]), True)
+        """
+        generator = torch.Generator(self.device)
+        noise = torch.empty(members, self.features, self.frames, device=self.device)
+        for member, block in enumerate(noise):
+            key = (self.seed + member, self.rank, _SPLITS[self.split], index)
+            block.normal_(generator=generator.manual_seed(stream_seed(*key)))
+        target = nearest_level(noise, self.levels)[1]
+        rotation = _rotations(self.features, self.seed, members, index if self.rotation == "redrawn" else 0)
+        return target, rotation.to(self.device) @ target
+
+    def no_learning_mse(self) -> float:
+        """MSE per value of quantizing the observation itself and rotating back: what learning must beat.
+
+        Example:
+            >>> round(SyntheticSource().no_learning_mse(), 2)
+            0.1
+        """
+        observation = torch.cat([replace(self, split="val").draw(i)[1] for i in range(20)])
+        return float((nearest_level(observation, self.levels)[1] - observation).square().mean())
+
+
+@lru_cache(maxsize=4)
+def _rotations(features: int, seed: int, members: int, index: int) -> Tensor:
+    seeds = [stream_seed(seed + member, _SPLITS["rotation"], index) for member in range(members)]
+    gaussian = [torch.randn(features, features, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    return torch.linalg.qr(torch.stack(gaussian))[0]
+
+
+@dataclass(frozen=True)
+class DrawBlock:
+    """A batch that is not drawn yet: draws ``first .. first + count - 1`` of a source.
+
+    Lightning moves a batch with ``to``; here that is where the data will be drawn.
+    """
+
+    source: SyntheticSource
+    first: int
+    count: int
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "DrawBlock":
+        """Give the same draws on ``device``; nothing is copied."""
+        return replace(self, source=replace(self.source, device=torch.device(device)))
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """The blocks of one epoch; for training their draws are counted by the task, which knows where it resumed."""
+
+    source: SyntheticSource
+    draws: int
+    size: int
+
+    def __len__(self) -> int:
+        return -(-self.draws // self.size)
+
+    def __iter__(self) -> Iterator[DrawBlock]:
+        for first in range(0, self.draws, self.size):
+            yield DrawBlock(self.source, first, min(self.size, self.draws - first))
+
+
+class SyntheticBits(LightningDataModule):
+    """Serves blocks of draws of a ``SyntheticSource``; no data set, worker process or copy is involved.
+
+    Args:
+        features: Values per frame, the paper's P.
+        frames: Frames per update, the paper's N.
+        levels: Number of levels of the target.
+        rotation: ``fixed`` for one rotation per seed, ``redrawn`` for a new one with each draw.
+        seed: Seed of the first member; further members count on from it.
+        updates_per_epoch: Updates in an epoch.
+        updates_per_step: Updates in one call of ``training_step``; does not affect the result.
+        held_out_draws: Draws in validation, test and prediction.
+
+    Raises:
+        ValueError: For sizes below one or an unknown rotation.
+    """
+
+    def __init__(
+        self,
+        features: int = 30,
+        frames: int = 2000,
+        levels: int = 4,
+        rotation: Literal["fixed", "redrawn"] = "fixed",
+        seed: int = 0,
+        updates_per_epoch: int = 2000,
+        updates_per_step: int = 20,
+        held_out_draws: int = 10,
+    ) -> None:
+        super().__init__()
+        sizes = {
+            "features": features, "frames": frames, "levels": levels - 1, "updates_per_epoch": updates_per_epoch,
+            "updates_per_step": updates_per_step, "held_out_draws": held_out_draws,
+        }  # fmt: skip
+        for name in (n for n, size in sizes.items() if size < 1):
+            raise ValueError(f"data setting {name} is too small: give {2 if name == 'levels' else 1} or more")
+        if rotation not in ("fixed", "redrawn"):
+            raise ValueError(f"rotation {rotation!r} is unknown: choose 'fixed' or 'redrawn'")
+        self.source = SyntheticSource(features, frames, levels, rotation, seed)
+        self.updates_per_epoch, self.updates_per_step = updates_per_epoch, updates_per_step
+        self.held_out_draws = held_out_draws
+
+    def _blocks(self, split: str, draws: int, size: int) -> _Blocks:
+        rank = self.trainer.global_rank if self.trainer else 0
+        return _Blocks(replace(self.source, rank=rank, split=split), draws, size)
+
+    def train_dataloader(self) -> _Blocks:
+        """Blocks of updates; the task draws on from its own count of updates."""
+        return self._blocks("train", self.updates_per_epoch, self.updates_per_step)
+
+    def val_dataloader(self) -> _Blocks:
+        """The same held-out draws every time."""
+        return self._blocks("val", self.held_out_draws, 1)
+
+    def test_dataloader(self) -> _Blocks:
+        """Held-out draws other than those of validation."""
+        return self._blocks("test", self.held_out_draws, 1)
+
+    def predict_dataloader(self) -> _Blocks:
+        """Further held-out draws."""
+        return self._blocks("predict", self.held_out_draws, 1)

@@ -1,0 +1,137 @@
+"""The mathematics of quantizers and gradient estimators as pure functions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Quantize each value to the nearest of ``levels`` equally spaced levels that lie symmetrically about zero.
+
+    Level ``k`` is ``(k - (levels - 1) / 2) * step``; a value half-way between two levels goes to the upper one.
+
+    Args:
+        z: Values of any shape and floating dtype; computed in float32 or wider.
+        levels: Number of levels.
+        step: Distance between neighbouring levels, in units of ``z``.
+
+    Returns:
+        The level's index (int64) and its value (dtype of ``z``), both shaped as ``z``. A NaN keeps its NaN value.
+
+    Example:
+        >>> index, value = nearest_level(torch.tensor([-3.0, -0.2, 0.0, 0.9]), levels=4)
+        >>> index.tolist(), value.tolist()
+        ([0, 1, 2, 2], [-1.5, -0.5, 0.5, 0.5])
+    """
+    wide = z if z.dtype in (torch.float32, torch.float64) else z.float()
+    index = (wide / step + levels / 2).floor_().clamp_(0, levels - 1)
+    value = level_value(index, levels, step)
+    return index.nan_to_num_(0.0).long(), value.to(z.dtype)
+
+
+def level_value(index: Tensor, levels: int, step: float = 1.0) -> Tensor:
+    """Give the value ``(index - (levels - 1) / 2) * step`` of a level's index, in the default or the index's dtype."""
+    return (index - (levels - 1) / 2) * step
+
+
+def mean_absolute(z: Tensor) -> Tensor:
+    """Mean absolute value per sample of an embedding ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
+    return z.abs().mean(dim=(-2, -1))
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, z_q: Tensor) -> Tensor:
+        return z_q.view_as(z_q)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
+
+
+def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
+    """Return ``z_q`` exactly, with the gradient of the output handed to ``z`` unchanged.
+
+    The usual ``z + (z_q - z).detach()`` differs from ``z_q`` by rounding, up to 2e-3 in bfloat16.
+
+    Args:
+        z: Embedding, any shape.
+        z_q: Quantized embedding, shaped as ``z``; gets no gradient.
+
+    Example:
+        >>> z = torch.tensor([0.3], requires_grad=True)
+        >>> (2 * straight_through(z, torch.tensor([0.5]))).backward()
+        >>> z.grad.item()
+        2.0
+    """
+    return _apply(_StraightThrough, z, z_q)
+
+
+class _ModifiedStraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, z_q: Tensor, dims: tuple[int, ...], centred: bool) -> Tensor:
+        ctx.save_for_backward(z, z_q)
+        ctx.dims, ctx.centred = dims, centred
+        return z_q.view_as(z_q)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]  # torch ships it without annotations
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        z, z_q = ctx.saved_tensors
+        wide = torch.promote_types(z.dtype, torch.float32)
+        error = (z_q - z) if z.dtype == wide else z_q.to(wide) - z.to(wide)
+        g = grad.to(wide)
+        inner = (g * error).sum(ctx.dims, keepdim=True)
+        if ctx.centred:
+            error = error - error.mean(ctx.dims, keepdim=True)
+        power = error.square().sum(ctx.dims, keepdim=True).clamp_min(torch.finfo(wide).tiny)
+        return torch.addcmul(g, error, inner / power, value=-1).to(z.dtype), None, None, None
+
+
+def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magnitude: str = "std") -> Tensor:
+    r"""Return ``z_q`` exactly, with the gradient of the modified straight-through estimator (arXiv 2502.04770, eq. 10-11).
+
+    The estimator's training forward is ``z + sg[q] * sigma / sg[sigma]`` with ``q = z_q - z`` and ``sigma`` the standard
+    deviation of ``q``, whose value is ``z_q``. With ``g`` the gradient of the output, the gradient of ``z`` is
+
+    * ``magnitude="std"``: ``g - (q - mean q) <g, q> / sum (q - mean q)^2``,
+    * ``magnitude="rms"``: ``g - q <g, q> / sum q^2``, the projection of ``g`` off ``q``,
+
+    where means, sums and inner products run over ``dims``. It is computed directly in float32 or wider; where the error
+    is zero (its limit has no value) the gradient is ``g``.
+
+    Args:
+        z: Embedding.
+        z_q: Quantized embedding, shaped as ``z``; gets no gradient.
+        dims: Dimensions that share one ``sigma``.
+        magnitude: ``"std"`` or ``"rms"``.
+
+    Raises:
+        ValueError: For another ``magnitude``.
+    """
+    if magnitude not in ("std", "rms"):
+        raise ValueError(f"magnitude {magnitude!r} is unknown: choose 'std' or 'rms'")
+    return _apply(_ModifiedStraightThrough, z, z_q, tuple(dims), magnitude == "std")
+
+
+def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[int]) -> Tensor:
+    """Add noise scaled by the embedding's standard deviation: ``z + gain * std(z) * noise`` (arXiv 2502.04770, eq. 12).
+
+    With ``g`` the gradient of the output, the gradient of ``z`` is
+    ``g + (z - mean z) / ((n - 1) std(z)) * sum(gain * g * noise)`` over the ``n`` values of ``dims``.
+
+    Args:
+        z: Embedding.
+        noise: Standard normal noise, shaped as ``z``.
+        gain: Noise-to-embedding amplitude ratio, broadcastable to ``z``.
+        dims: Dimensions over which the standard deviation is taken.
+    """
+    return z + gain * z.std(tuple(dims), keepdim=True) * noise
+
+
+def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+    output: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]  # torch ships `apply` without annotations
+    return output

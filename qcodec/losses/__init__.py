@@ -1,0 +1,1 @@
+"""Losses by name, weighted without dropping any."""

@@ -1,0 +1,42 @@
+"""Weights of the losses that a quantizer gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each named loss; a weight of zero leaves the loss out of training and keeps it in the logs.
+
+    Attributes:
+        commitment: Pulls the embedding towards its quantized value.
+        codebook: Pulls code vectors towards the embeddings they stand for.
+    """
+
+    commitment: float = 0.0
+    codebook: float = 0.0
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor | None:
+        """Sum the weighted losses, ``(B,)``; ``None`` where every weight is zero.
+
+        Raises:
+            ValueError: When a loss has no weight here, or a weight names a loss that is not there.
+
+        Example:
+            >>> import torch
+            >>> LossWeights(commitment=0.5).total({"commitment": torch.tensor([2.0, 4.0])})
+            tensor([1., 2.])
+        """
+        weights = {f.name: float(getattr(self, f.name)) for f in fields(self)}
+        given = ", ".join(sorted(losses)) or "none"
+        for name in sorted(set(losses) - set(weights)):
+            raise ValueError(f"the loss {name!r} has no weight: LossWeights knows {', '.join(weights)}")
+        for name in sorted(k for k, w in weights.items() if w and k not in losses):
+            raise ValueError(f"the weight of {name!r} is {weights[name]}, but the quantizer's losses are: {given}")
+        terms = [weights[k] * loss for k, loss in losses.items() if weights[k]]
+        total: Tensor | None = None
+        for term in terms:
+            total = term if total is None else total + term
+        return total

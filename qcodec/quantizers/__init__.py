@@ -1,0 +1,1 @@
+"""Quantizers and gradient estimators under one interface."""

@@ -1,0 +1,79 @@
+"""The one interface that every quantizer has."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from qcodec.quantizers.estimators import GradientEstimator
+
+
+@dataclass(frozen=True)
+class QuantizerOutput:
+    """What a quantizer gives for an embedding ``(B, D, T)``: batch, feature, frame.
+
+    Attributes:
+        z_hat: ``(B, D, T)`` decoder input: trainable in training, exactly the quantized value in evaluation.
+        codes: ``(B, N_q, T)`` int64; -1 where a stage sends nothing.
+        bits: ``(B, T)`` bits per frame that a bitstream must carry, side information included.
+        losses: Unweighted losses by name, ``(B,)`` each.
+        hard: ``(B, D, T)`` the quantized value, detached.
+    """
+
+    z_hat: Tensor
+    codes: Tensor
+    bits: Tensor
+    losses: dict[str, Tensor]
+    hard: Tensor
+
+
+class Quantizer(ABC, nn.Module):
+    """Maps an embedding ``(B, D, T)`` to codes and back; how gradients pass is an estimator's matter."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
+        """Quantize ``z``.
+
+        Args:
+            z: ``(B, D, T)`` embedding.
+            features: ``(B, C, T)`` encoder features, for quantizers that allocate bits by them.
+            level: Rate dial in evaluation, for quantizers of variable bitrate; others raise ``ValueError``.
+        """
+
+    @abstractmethod
+    def decode(self, codes: Tensor) -> Tensor:
+        """Give the embedding ``(B, D, T)`` of codes ``(B, N_q, T)``: in evaluation ``z_hat``, bit for bit."""
+
+    @property
+    def independent(self) -> bool:
+        """Whether the entries of a batch are treated apart, without state or randomness, in training too.
+
+        Only then may codecs that train side by side share one call and one instance.
+        """
+        estimators = (m for m in self.modules() if isinstance(m, GradientEstimator))
+        has_state = any(True for _ in self.parameters()) or any(True for _ in self.buffers())
+        return not has_state and all(e.independent for e in estimators)
+
+
+def check_embedding(z: Tensor, owner: str, level: float | None = None) -> None:
+    """Raise ``ValueError`` unless ``z`` is a floating ``(B, D, T)`` tensor and no rate is asked for."""
+    if z.dim() != 3 or not z.is_floating_point():
+        raise ValueError(
+            f"{owner} takes a floating embedding of shape (B, D, T), not {z.dtype} of shape {tuple(z.shape)}: "
+            "add the missing dimension or convert it"
+        )
+    if level is not None:
+        raise ValueError(f"{owner} has one rate only, so level={level} has no meaning: leave `level` out")
+
+
+def check_codes(codes: Tensor, owner: str, size: int | None = None) -> None:
+    """Raise ``ValueError`` unless ``codes`` is an int64 ``(B, N_q, T)`` tensor with values in ``[0, size)``."""
+    if codes.dim() != 3 or codes.dtype.is_floating_point or codes.dtype.is_complex:
+        raise ValueError(
+            f"{owner} decodes integer codes of shape (B, N_q, T), not {codes.dtype} of shape {tuple(codes.shape)}"
+        )
+    if size is not None and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < size:
+        raise ValueError(
+            f"{owner} has codes 0 to {size - 1}, not {int(codes.min())} to {int(codes.max())}: "
+            "decode with the quantizer that encoded"
+        )

@@ -1,0 +1,175 @@
+"""Gradient estimators: what the decoder sees in training, and which gradient the encoder gets."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, final
+
+import torch
+from torch import Tensor, nn
+
+from qcodec.functional import modified_straight_through, noise_approximation, straight_through
+
+Scope = Literal["tensor", "sample", "channel", "frame"]
+_DIMS: dict[str, tuple[int, ...]] = {"tensor": (0, 1, 2), "sample": (1, 2), "channel": (2,), "frame": (1,)}
+
+
+def scope_dims(scope: str) -> tuple[int, ...]:
+    """Give the dimensions of ``(B, D, T)`` that share one statistic: tensor, sample, channel or frame.
+
+    Example:
+        >>> scope_dims("channel")
+        (2,)
+    """
+    if scope not in _DIMS:
+        raise ValueError(f"scope {scope!r} is unknown: choose one of {', '.join(_DIMS)}")
+    return _DIMS[scope]
+
+
+class GradientEstimator(ABC, nn.Module):
+    """Replaces the derivative of a quantizer, which is zero almost everywhere.
+
+    A subclass writes ``estimate`` alone. ``exact`` says whether its training forward equals the quantized value;
+    ``independent``, whether it treats the entries of a batch apart and draws no random numbers.
+    """
+
+    exact: ClassVar[bool] = True
+
+    @property
+    def independent(self) -> bool:
+        """Whether batch entries are treated apart and without randomness."""
+        return True
+
+    @final
+    def forward(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Give the decoder's input ``(B, D, T)``: the estimate in training, ``z_q`` itself in evaluation."""
+        if z.shape != z_q.shape or z.dim() != 3:
+            raise ValueError(
+                f"an estimator takes two tensors of one shape (B, D, T), not {tuple(z.shape)} and {tuple(z_q.shape)}"
+            )
+        return self.estimate(z, z_q) if self.training else z_q
+
+    @abstractmethod
+    def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Give the decoder's input in training for the embedding ``z`` and its quantized value ``z_q``."""
+
+
+@final
+class STE(GradientEstimator):
+    """Straight-through estimator (Bengio et al., arXiv 1308.3432): the gradient passes as if nothing were quantized.
+
+    Example:
+        >>> z = torch.randn(1, 2, 3, requires_grad=True)
+        >>> z_q = z.detach().round()
+        >>> bool((STE()(z, z_q) == z_q).all())
+        True
+    """
+
+    def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return ``z_q`` with the gradient of the identity."""
+        return straight_through(z, z_q)
+
+
+@final
+class ModifiedSTE(GradientEstimator):
+    """Modified straight-through estimator, mSTE (arXiv 2502.04770, eq. 10-11).
+
+    The encoder's gradient loses its part along the quantization error, so that the encoder cannot lower the loss by
+    making the error relatively smaller, that is, by growing without bound.
+
+    Args:
+        scope: Which values share one magnitude: the whole ``tensor``, each ``sample`` of the batch, each ``channel``
+            of a sample, or each ``frame`` of a sample.
+        magnitude: ``std`` as in the paper, or ``rms``, with which the gradient is exactly the projection off the error.
+
+    Raises:
+        ValueError: For an unknown scope or magnitude.
+    """
+
+    def __init__(self, scope: Scope = "sample", magnitude: Literal["std", "rms"] = "std") -> None:
+        super().__init__()
+        self.dims = scope_dims(scope)
+        if magnitude not in ("std", "rms"):
+            raise ValueError(f"magnitude {magnitude!r} is unknown: choose 'std' or 'rms'")
+        self.scope, self.magnitude = scope, magnitude
+
+    @property
+    def independent(self) -> bool:
+        """Whether batch entries are treated apart: not where one magnitude spans them."""
+        return 0 not in self.dims
+
+    def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return ``z_q`` with the gradient of mSTE."""
+        return modified_straight_through(z, z_q, self.dims, self.magnitude)
+
+
+class _NoiseEstimator(GradientEstimator, ABC):
+    """What the two noise approximations share: the draw of the noise and of its level.
+
+    The embedding-to-noise ratio in dB is drawn uniformly from ``enr_db`` for every ``draw`` (a scope), and sets the
+    amplitude ``a = 10 ** (-enr / 20)``.
+    """
+
+    exact = False
+
+    def __init__(
+        self,
+        enr_db: tuple[float, float] = (0.0, 8.0),
+        reading: Literal["relative", "absolute"] = "relative",
+        scope: Scope = "sample",
+        draw: Scope = "sample",
+    ) -> None:
+        super().__init__()
+        if len(enr_db) != 2 or not enr_db[0] <= enr_db[1]:
+            raise ValueError(f"enr_db {tuple(enr_db)} is no range: give (lowest, highest) in dB")
+        if reading not in ("relative", "absolute"):
+            raise ValueError(f"reading {reading!r} is unknown: choose 'relative' or 'absolute'")
+        self.dims, self.draw_dims = scope_dims(scope), scope_dims(draw)
+        self.enr_db, self.reading = (float(enr_db[0]), float(enr_db[1])), reading
+
+    @property
+    def independent(self) -> bool:
+        """Whether batch entries are treated without randomness: noise is drawn, so never."""
+        return False
+
+    def _gain(self, z: Tensor) -> Tensor:
+        shape = [1 if d in self.draw_dims else n for d, n in enumerate(z.shape)]
+        low, high = self.enr_db
+        gain = 10 ** (-(low + (high - low) * torch.rand(shape, device=z.device, dtype=z.dtype)) / 20)
+        if self.reading == "absolute":
+            gain = gain / z.detach().std(self.dims, keepdim=True)
+        return gain
+
+
+@final
+class NoiseApproximation(_NoiseEstimator):
+    """Noise approximation, NA (arXiv 2502.04770, eq. 4, 5 and 12): noise in proportion to the embedding's deviation.
+
+    ``z + a * std(z) * n`` with ``n ~ N(0, 1)``; the gradient passes through ``std(z)`` too, so growing the embedding
+    gains nothing.
+
+    Args:
+        enr_db: Range of the embedding-to-noise ratio in dB, drawn uniformly; ``a = 10 ** (-enr / 20)``.
+        reading: ``relative``: the ratio is held to the embedding's own deviation. ``absolute``: the formula taken to
+            the letter, which divides ``a`` by the (detached) deviation and so fixes the noise power itself.
+        scope: Which values share one standard deviation.
+        draw: Which values share one drawn ratio.
+
+    Raises:
+        ValueError: For an unknown scope, draw or reading, or a range the wrong way round.
+    """
+
+    def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return the noisy embedding, attached to ``std(z)``."""
+        return noise_approximation(z, torch.randn_like(z), self._gain(z), self.dims)
+
+
+@final
+class DetachedNoiseApproximation(_NoiseEstimator):
+    """Noise approximation with detached noise, NA_det (arXiv 2502.04770, eq. 13): ``z + sg[a * std(z) * n]``.
+
+    The gradient is that of the identity; arguments and errors are those of ``NoiseApproximation``.
+    """
+
+    def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return the noisy embedding with the gradient of the identity."""
+        noisy = noise_approximation(z.detach(), torch.randn_like(z), self._gain(z), self.dims)
+        return z + (noisy - z.detach())

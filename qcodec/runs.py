@@ -1,0 +1,167 @@
+"""Reading run folders: a ``metrics.csv`` of any task becomes an array of seeds and steps per metric and system."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+_SEED_PREFIX = "by_seed/"
+_INDEX_COLUMNS = ("epoch", "step")
+
+
+@dataclass(frozen=True)
+class Series:
+    """The values of one metric of one system, at the steps where it was logged."""
+
+    steps: FloatArray  # (logged,) number of updates done, rising
+    values: FloatArray  # (seeds, logged); nan or inf where the run itself logged them, nan for a seed not logged
+
+    @property
+    def last(self) -> FloatArray:
+        """Values of the last logged step, (seeds,)."""
+        return self.values[:, -1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run folder logged, or several of them side by side."""
+
+    name: str
+    metrics: dict[str, dict[str, Series]]  # metric -> system -> series
+    updates_per_epoch: int | None = None  # None where it cannot be told, or where the runs side by side differ
+    config: str | None = None  # the text of config.yaml
+    skipped_lines: int = 0  # lines of metrics.csv that were cut off
+
+    @property
+    def systems(self) -> list[str]:
+        """Names of all systems, in the order in which they were logged."""
+        return list(dict.fromkeys(system for by_system in self.metrics.values() for system in by_system))
+
+    def series(self, metric: str, system: str) -> Series | None:
+        """One metric of one system; None where it was not logged."""
+        return self.metrics.get(metric, {}).get(system)
+
+    def diverged(self, system: str) -> FloatArray:
+        """Update at which each seed of ``system`` first diverged, (seeds,), nan where it never did; (0,) if not logged."""
+        series = self.series("diverged_at", system)
+        if series is None:
+            return np.empty(0)
+        finite = np.where(np.isfinite(series.values), series.values, np.inf).min(axis=1)
+        return np.where(np.isfinite(finite), finite, np.nan)
+
+
+def read_run(folder: Path) -> Run:
+    """Read the ``metrics.csv`` (and, if there, the ``config.yaml``) of a run folder; a run still going on may be read.
+
+    Rows of one step are merged, the later one first. A line that was cut off is left out and counted.
+    Raises ``ValueError`` where the folder, its ``metrics.csv`` or any value in it is missing.
+    """
+    path = folder / "metrics.csv"
+    if not path.is_file():
+        what = f"holds no {path.name}" if folder.is_dir() else "is not a folder"
+        raise ValueError(f"{folder} {what}: give a folder that `qcodec fit --run_dir` wrote")
+    rows, skipped = _rows(path)
+    merged: dict[float, dict[str, float]] = {}
+    for position, row in enumerate(rows):
+        merged.setdefault(row.get("step", float(position)), {}).update(row)
+    metrics = _by_metric([merged[step] | {"step": step} for step in sorted(merged)], system=folder.resolve().name)
+    if not metrics:
+        raise ValueError(f"{path} holds no values: wait until the run's first epoch has ended, or give another folder")
+    config = folder / "config.yaml"
+    return Run(
+        name=folder.resolve().name,
+        metrics=metrics,
+        updates_per_epoch=_updates_per_epoch(merged),
+        config=config.read_text(encoding="utf-8") if config.is_file() else None,
+        skipped_lines=skipped,
+    )
+
+
+def side_by_side(runs: Sequence[Run], name: str) -> Run:
+    """Put the systems of several runs into one; a system's name that two runs share gains its run's name in brackets.
+
+    Run names should differ: two systems that still share a name raise a ``ValueError``.
+    """
+    owners = Counter(system for run in runs for system in run.systems)
+    metrics: dict[str, dict[str, Series]] = {}
+    for run in runs:
+        for metric, by_system in run.metrics.items():
+            for system, series in by_system.items():
+                label = f"{system} ({run.name})" if owners[system] > 1 else system
+                if label in metrics.setdefault(metric, {}):
+                    raise ValueError(f"two runs named {run.name} hold {metric} of {system}: rename one of the folders")
+                metrics[metric][label] = series
+    periods = {run.updates_per_epoch for run in runs}
+    return Run(name, metrics, periods.pop() if len(periods) == 1 else None)
+
+
+def _rows(path: Path) -> tuple[list[dict[str, float]], int]:
+    """Filled cells of each complete line of a CSV file by column, and the number of lines that were cut off."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
+    unterminated = int(not text.endswith("\n") and bool(text.strip()))
+    if not lines:
+        return [], unterminated
+    header, body = lines[0], [line for line in lines[1:] if line]
+    whole = [line for line in body if len(line) == len(header)]
+    return [dict(_numbers(path, header, line)) for line in whole], unterminated + len(body) - len(whole)
+
+
+def _numbers(path: Path, header: list[str], line: list[str]) -> Iterator[tuple[str, float]]:
+    """Column and value of each filled cell of a line; ``ValueError`` at one that is not a number."""
+    for column, cell in zip(header, line, strict=True):
+        if not cell.strip():
+            continue
+        try:
+            yield column, float(cell)
+        except ValueError:
+            raise ValueError(f"{path} holds {cell!r} in column {column!r}: every cell must be a number") from None
+
+
+def _by_metric(rows: list[dict[str, float]], system: str) -> dict[str, dict[str, Series]]:
+    """Series of each metric and system from rows in the order of their steps.
+
+    The values by seed are taken where there are any, else the column itself counts as one seed. A column without a
+    system in its name belongs to ``system``.
+    """
+    seeds: dict[tuple[str, str], dict[int, str]] = {}
+    means: dict[tuple[str, str], str] = {}
+    for column in dict.fromkeys(column for row in rows for column in row if column not in _INDEX_COLUMNS):
+        if column.startswith(_SEED_PREFIX):
+            name, _, seed = column.removeprefix(_SEED_PREFIX).rpartition("/")
+            metric, _, owner = name.rpartition("/")
+            if metric and seed.isdecimal():
+                seeds.setdefault((metric, owner), {})[int(seed)] = column
+                continue
+        metric, _, owner = column.rpartition("/")
+        means[(metric, owner) if metric else (owner, system)] = column
+    metrics: dict[str, dict[str, Series]] = {}
+    for metric, owner in dict.fromkeys([*means, *seeds]):
+        columns = [column for _, column in sorted(seeds.get((metric, owner), {}).items())] or [means[metric, owner]]
+        logged = [row for row in rows if any(column in row for column in columns)]
+        metrics.setdefault(metric, {})[owner] = Series(
+            steps=np.array([row["step"] for row in logged], dtype=np.float64),
+            values=np.array([[row.get(column, np.nan) for row in logged] for column in columns], dtype=np.float64),
+        )
+    return metrics
+
+
+def _updates_per_epoch(rows: dict[float, dict[str, float]]) -> int | None:
+    """Updates per epoch: the median distance of the epochs' last steps; None where no row names its epoch and step."""
+    last_step: dict[float, float] = {}
+    for step, row in rows.items():
+        if "epoch" in row and "step" in row:
+            last_step[row["epoch"]] = max(step, last_step.get(row["epoch"], step))
+    if not last_step:
+        return None
+    epochs = np.array(sorted(last_step))
+    steps = np.array([last_step[epoch] for epoch in epochs])
+    per_epoch = np.diff(steps) / np.diff(epochs) if len(epochs) > 1 else steps / (epochs + 1)
+    return max(1, round(float(np.median(per_epoch))))

@@ -1,0 +1,204 @@
+"""Trains named systems of surrogate codecs side by side in one fit."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from qcodec.codecs.surrogate import SurrogateCodec
+from qcodec.data.synthetic import DrawBlock, stream_seed
+from qcodec.functional import mean_absolute
+from qcodec.rate import effective_bits, empirical_entropy
+from qcodec.tasks.system import System, SystemCodec
+
+_HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
+
+
+class SurrogateTask(LightningModule):
+    """Trains every system with every seed at once, each exactly as it would train alone.
+
+    Adam is element-wise and every codec has its own weights, data and noise, keyed by its seed, so that training
+    side by side only shares the work. ``global_step`` counts updates.
+
+    Logged once an epoch, for each system as the mean over seeds and under ``by_seed/`` for each seed: ``mse`` (training
+    MSE per value), ``ma_e`` (mean absolute embedding), ``hard_mse`` (MSE with the hard quantizer on held-out data),
+    ``bits_per_frame`` (what the quantizer's codes take), ``entropy_bits`` (their empirical entropy), ``effective_bits``
+    (what R(D) asks for at the hard MSE) and ``diverged_at`` (the update at which a member diverged, else NaN).
+
+    Args:
+        systems: The systems by name.
+        seeds: Number of seeds, which are ``seed``, ``seed + 1``, ...
+        seed: First seed of the weights and of the quantizers' noise.
+        features: Values per frame of the signal, the paper's P.
+        learning_rate: Of Adam, with its default betas.
+        skip_position: See ``SurrogateCodec``.
+        slope: See ``SurrogateCodec``.
+        divergence_ma_e: A member counts as diverged from the first update at which its MA-E exceeds this, or its MSE
+            is not finite. It is only recorded: training goes on, and other members do not notice.
+
+    Raises:
+        ValueError: Without systems or seeds, or for a name that cannot stand in a curve's name.
+    """
+
+    def __init__(
+        self,
+        systems: dict[str, System],
+        seeds: int = 1,
+        seed: int = 0,
+        features: int = 30,
+        learning_rate: float = 1e-4,
+        skip_position: Literal["before", "after"] = "before",
+        slope: Literal["shared", "channel"] = "shared",
+        divergence_ma_e: float = 100.0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.automatic_optimization = False
+        _check_systems(systems, seeds)
+        self.seeds = range(seed, seed + seeds)
+        self.features, self.learning_rate, self.divergence_ma_e = features, learning_rate, divergence_ma_e
+        self.systems = nn.ModuleDict({
+            name: SystemCodec(
+                system,
+                SurrogateCodec(seeds, features, system.embedding, skip_position, slope, self.seeds),
+                self.seeds,
+            )
+            for name, system in systems.items()
+        })  # fmt: skip
+        self.diverged_at: Tensor
+        self.sums: Tensor
+        self.updates: Tensor
+        self.register_buffer("diverged_at", torch.full((len(systems), seeds), torch.nan, dtype=torch.float64))
+        self.register_buffer("sums", torch.zeros(2, len(systems), seeds, dtype=torch.float64))
+        self.register_buffer("updates", torch.zeros(()))
+        self._held_out: list[Tensor] = []
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam, as in arXiv 2502.04770, section 4."""
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
+
+    def training_step(self, block: DrawBlock, batch_idx: int) -> None:
+        """Make ``block.count`` updates of every member."""
+        optimizer: Any = self.optimizers()
+        stats = self.sums.new_empty(self.sums.shape, dtype=torch.float32)
+        with self.trainer.strategy.block_backward_sync():  # type: ignore[attr-defined]  # every parallel strategy has it
+            for _ in range(block.count):
+                update = self.trainer.global_step
+                optimizer.zero_grad()
+                self._backward(block, update, stats)
+                self._average_gradients()
+                optimizer.step()
+                self._record(stats, update + 1)
+        self._show_progress(stats)
+
+    def _backward(self, block: DrawBlock, update: int, stats: Tensor) -> None:
+        target, observed = self._draw(block, update)
+        noise_seeds = [stream_seed(seed, block.source.rank, update) for seed in self.seeds]
+        for index, system in enumerate(self.systems.values()):
+            decoded, z, output = system(observed, noise_seeds)
+            mse = (decoded - target).square().mean(dim=(1, 2))
+            weighted = system.losses.total(output.losses)
+            (mse if weighted is None else mse + weighted).sum().backward()
+            stats[0, index] = mse.detach()
+            stats[1, index] = mean_absolute(z.detach())
+
+    def _draw(self, block: DrawBlock, index: int) -> tuple[Tensor, Tensor]:
+        if block.source.features != self.features:
+            raise ValueError(
+                f"the data has {block.source.features} features a frame and the task {self.features}: "
+                "set data.init_args.features and model.init_args.features alike"
+            )
+        return block.source.draw(index, len(self.seeds))
+
+    def _average_gradients(self) -> None:
+        if self.trainer.world_size > 1:
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.copy_(self.trainer.strategy.reduce(parameter.grad, reduce_op="mean"))
+
+    def _record(self, stats: Tensor, update: int) -> None:
+        fine = (stats[0] < torch.inf) & (stats[1] <= self.divergence_ma_e)
+        self.diverged_at.masked_fill_(self.diverged_at.isnan() & ~fine, update)
+        self.sums += stats
+        self.updates += 1
+
+    def _show_progress(self, stats: Tensor) -> None:
+        shown = dict(zip(self.systems, stats.mean(dim=2).unbind(1), strict=True))
+        if len(shown) > 3:
+            shown = {"lowest": torch.stack(list(shown.values())).amin(0), "highest": stats.mean(2).amax(1)}
+        for name, (mse, ma_e) in shown.items():
+            self.log_dict({f"{name} mse": mse, f"{name} ma_e": ma_e}, prog_bar=True, logger=False)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means and start anew."""
+        mse, ma_e = self.sums / self.updates
+        self._log({"mse": mse, "ma_e": ma_e, "diverged_at": self.diverged_at})
+        self.sums.zero_()
+        self.updates.zero_()
+
+    def validation_step(self, block: DrawBlock, batch_idx: int) -> None:
+        """Measure every member with the hard quantizer on held-out draws."""
+        for index in range(block.first, block.first + block.count):
+            target, observed = self._draw(block, index)
+            rows = []
+            for system in self.systems.values():
+                decoded, _, output = system(observed, self.seeds)
+                hard_mse = (decoded - target).square().mean(dim=(1, 2))
+                rows.append(torch.stack([hard_mse, output.bits.mean(dim=1), empirical_entropy(output.codes)]))
+            self._held_out.append(torch.stack(rows, dim=1).double())
+        self._levels = block.source.levels
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the held-out draws."""
+        means = dict(zip(_HELD_OUT, torch.stack(self._held_out).mean(dim=0), strict=True))
+        self._held_out.clear()
+        bits = effective_bits(means["hard_mse"].cpu(), self._levels, self.features)
+        self._log({**means, "effective_bits": bits.to(self.device)})
+
+    def test_step(self, block: DrawBlock, batch_idx: int) -> None:
+        """Measure as in validation, on other draws."""
+        self.validation_step(block, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log as in validation."""
+        self.on_validation_epoch_end()
+
+    def predict_step(self, block: DrawBlock, batch_idx: int) -> dict[str, dict[str, Tensor]]:
+        """Give target, observation and, for each system, codes and decoded signal of the block's first draw."""
+        target, observed = self._draw(block, block.first)
+        result = {"data": {"target": target, "observation": observed}}
+        for name, system in self.systems.items():
+            decoded, z, output = system(observed, self.seeds)
+            result[name] = {"embedding": z, "codes": output.codes, "decoded": decoded}
+        return result
+
+    def _log(self, metrics: Mapping[str, Tensor]) -> None:
+        """Log ``(systems, seeds)`` metrics: means to the callbacks too, single seeds to the loggers alone."""
+        names = list(self.systems)
+        values = self.trainer.strategy.reduce(torch.stack(list(metrics.values())), reduce_op="mean")
+        values = torch.as_tensor(values)
+        step = self.trainer.global_step
+        for metric, table in zip(metrics, values, strict=True):
+            self.log_dict({f"{metric}/{name}": row.mean() for name, row in zip(names, table, strict=True)})
+        by_seed = {
+            f"by_seed/{metric}/{name}/{k}": value
+            for metric, table in zip(metrics, values.tolist(), strict=True)
+            for name, row in zip(names, table, strict=True)
+            for k, value in enumerate(row)
+        }
+        for logger in self.trainer.loggers:
+            logger.log_metrics(by_seed, step=step)
+        if not self.trainer.sanity_checking:
+            self.log("step", float(step))
+
+
+def _check_systems(systems: Mapping[str, System], seeds: int) -> None:
+    if not systems:
+        raise ValueError("there is no system to train: name at least one under `systems`")
+    if seeds < 1:
+        raise ValueError(f"seeds={seeds} trains nothing: give 1 or more")
+    for name in systems:
+        if not name or set(name) & set("/. "):
+            raise ValueError(f"the system name {name!r} holds '/', '.' or a space, or is empty: use letters, digits, _")

@@ -1,0 +1,89 @@
+"""A system: one quantizer with its losses in a surrogate codec, trained with several seeds at once."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from qcodec.codecs.surrogate import SurrogateCodec
+from qcodec.losses.weights import LossWeights
+from qcodec.quantizers.base import Quantizer, QuantizerOutput
+
+
+@dataclass(frozen=True)
+class System:
+    """What is compared: a quantizer (with its gradient estimator) and the weights of its losses.
+
+    Attributes:
+        quantizer: The quantizer between encoder and decoder.
+        losses: Weights of the quantizer's losses beside the MSE.
+        embedding: Values per frame of the embedding, the paper's F.
+    """
+
+    quantizer: Quantizer
+    losses: LossWeights = LossWeights()
+    embedding: int = 30
+
+
+class SystemCodec(nn.Module):
+    """The codecs of one system, a member per seed.
+
+    Members share one quantizer where it treats the entries of a batch apart; one that has weights or draws random
+    numbers is copied for each member, so that a member trains exactly as it would alone.
+
+    Args:
+        system: Quantizer and loss weights; copied, not shared.
+        codec: Codec with as many members as there are seeds.
+        seeds: One seed per member.
+    """
+
+    def __init__(self, system: System, codec: SurrogateCodec, seeds: Sequence[int]) -> None:
+        super().__init__()
+        self.codec, self.losses, self.seeds = codec, system.losses, tuple(seeds)
+        copies = 1 if system.quantizer.independent else len(self.seeds)
+        self.quantizers = nn.ModuleList(deepcopy(system.quantizer) for _ in range(copies))
+        if copies > 1:
+            self._reset_quantizers()
+
+    def _reset_quantizers(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            for seed, quantizer in zip(self.seeds, self.quantizers, strict=True):
+                torch.manual_seed(seed)
+                for module in quantizer.modules():
+                    if callable(reset := getattr(module, "reset_parameters", None)):
+                        reset()
+
+    def forward(self, x: Tensor, noise_seeds: Sequence[int]) -> tuple[Tensor, Tensor, QuantizerOutput]:
+        """Encode, quantize and decode signals ``(members, features, T)``.
+
+        Args:
+            x: Signals.
+            noise_seeds: One seed per member for the random numbers of the quantizer.
+
+        Returns:
+            Decoded signals ``(members, features, T)``, embeddings ``(members, D, T)`` and the quantizer's output.
+        """
+        z, _ = self.codec.encode(x)
+        output = self._quantize(z, noise_seeds)
+        return self.codec.decode(output.z_hat), z, output
+
+    def _quantize(self, z: Tensor, noise_seeds: Sequence[int]) -> QuantizerOutput:
+        if self.quantizers[0].independent:
+            shared: QuantizerOutput = self.quantizers[0](z)
+            return shared
+        outputs = []
+        with torch.random.fork_rng(devices=[z.device] if z.is_cuda else []):
+            for quantizer, member, seed in zip(self.quantizers, z.split(1), noise_seeds, strict=True):
+                torch.manual_seed(seed)
+                outputs.append(quantizer(member))
+        return outputs[0] if len(outputs) == 1 else _concatenate(outputs)
+
+
+def _concatenate(outputs: Sequence[QuantizerOutput]) -> QuantizerOutput:
+    tensors = [f.name for f in fields(QuantizerOutput) if f.name != "losses"]
+    return QuantizerOutput(
+        **{name: torch.cat([getattr(o, name) for o in outputs]) for name in tensors},
+        losses={name: torch.cat([o.losses[name] for o in outputs]) for name in outputs[0].losses},
+    )
