@@ -85,10 +85,12 @@ class _ModifiedStraightThrough(torch.autograd.Function):
         error = (z_q - z) if z.dtype == wide else z_q.to(wide) - z.to(wide)
         g = grad.to(wide)
         inner = (g * error).sum(ctx.dims, keepdim=True)
+        power = total = error.square().sum(ctx.dims, keepdim=True)
         if ctx.centred:
             error = error - error.mean(ctx.dims, keepdim=True)
-        power = error.square().sum(ctx.dims, keepdim=True).clamp_min(torch.finfo(wide).tiny)
-        return torch.addcmul(g, error, inner / power, value=-1).to(z.dtype), None, None, None
+            power = error.square().sum(ctx.dims, keepdim=True)
+        ratio = (inner / power).masked_fill_(power <= torch.finfo(wide).eps * total, 0.0)
+        return torch.addcmul(g, error, ratio, value=-1).to(z.dtype), None, None, None
 
 
 def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magnitude: str = "std") -> Tensor:
@@ -100,8 +102,8 @@ def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magni
     * ``magnitude="std"``: ``g - (q - mean q) <g, q> / sum (q - mean q)^2``,
     * ``magnitude="rms"``: ``g - q <g, q> / sum q^2``, the projection of ``g`` off ``q``,
 
-    where means, sums and inner products run over ``dims``. It is computed directly in float32 or wider; where the error
-    is zero (its limit has no value) the gradient is ``g``.
+    where means, sums and inner products run over ``dims``. It is computed directly in float32 or wider; where ``sigma``
+    is zero or lost in rounding (the limit has no value) the gradient is ``g``.
 
     Args:
         z: Embedding.

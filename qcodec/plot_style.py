@@ -3,21 +3,22 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from qcodec.plot_data import Axis, FloatArray
 
-DPI = 160
+DPI = 200
 WIDTH = 7.1  # inches, a double column
 TEXT, SMALL, TITLE = 7.5, 6.5, 9.0  # font sizes in points
 INK, MUTED, GRID, OTHERS = "#222222", "#6b6b6b", "#e4e4e4", "#c9c9c9"
 ACCENT, WARNING = "#0072B2", "#C23B00"
 LINE, THIN, BAND = 1.4, 0.7, 0.16  # line widths in points, opacity of the bands
+TICKS: dict[str, Any] = {"labelsize": SMALL, "length": 2.5, "width": THIN, "color": MUTED, "labelcolor": INK, "pad": 2}
 
 SOLID, LONG, DOTS = "-", (0, (5, 1.3)), (0, (1, 1))
 DashStyle = str | tuple[float, tuple[float, ...]]
@@ -55,8 +56,23 @@ def axes_in_inches(figure: Figure, left: float, bottom: float, width: float, hei
         spine.set_visible(side in ("left", "bottom"))
         spine.set(linewidth=THIN, color=MUTED)
     axes.grid(axis="y", color=GRID, linewidth=0.6)
-    axes.tick_params(labelsize=SMALL, length=2.5, width=THIN, color=MUTED, labelcolor=INK, pad=2)
+    axes.tick_params(**TICKS)
     return axes
+
+
+def titled(figure: Figure, title: str, note: str = "") -> None:
+    """Write a bold title at the top left of a figure, and below it a small note."""
+    height = figure.get_figheight()
+    figure.text(0.01, 1 - 0.1 / height, title, fontsize=TITLE, weight="bold", color=INK, va="top")
+    figure.text(0.01, 1 - 0.29 / height, note, fontsize=SMALL, color=MUTED, va="top")
+
+
+def scale(axes: Axes, axis: Axis) -> None:
+    """Give the y axis its range and scale."""
+    if axis.log:
+        log_ticks(axes, axis.low, axis.high)
+    else:
+        axes.set_ylim(axis.low, axis.high)
 
 
 def log_ticks(axes: Axes, low: float, high: float) -> None:
@@ -91,6 +107,16 @@ def short(value: float) -> str:
     return f"{digits}e{int(exponent)}"
 
 
+def cut(name: str, length: int) -> str:
+    """Leave out the middle of a name that is longer than ``length``."""
+    return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-(length - length // 2) :]}"
+
+
+def two_lines(name: str, value: str, second: str) -> tuple[str, str]:
+    """Write a label's first line, name and value, and its second; a long name pushes the value to the second."""
+    return (f"{name}  {value}", second) if len(name) <= 16 else (cut(name, 27), second or value)
+
+
 def spread(wanted: FloatArray, sizes: FloatArray, low: float, high: float) -> FloatArray:
     """Move label centres ``(labels,)`` as little as needed (least squares) so that none overlap in ``[low, high]``.
 
@@ -120,30 +146,32 @@ def spread(wanted: FloatArray, sizes: FloatArray, low: float, high: float) -> Fl
 
 @dataclass(frozen=True)
 class Label:
-    """A text in the column right of the axes, tied to a point in fractions of the axes."""
+    """A text in the column right of the data, tied to a point in fractions of the axes."""
 
     height: float
     text: str
     colour: str = MUTED
     second: str = ""  # a second, smaller line
-    start: float = 1.0  # where its leader line starts, from left to right
-    marker: str = ""
+    start: float = 1.0  # where its leader line starts, as a fraction of the way to the column
+    marker: str = ""  # shown instead of the leader line
 
 
-def label_column(axes: Axes, labels: Sequence[Label]) -> None:
-    """Write labels right of the axes, at the height of their points or as near as they fit without overlap."""
-    points = axes.get_position().height * axes.get_figure(root=True).get_size_inches()[1] * 72  # type: ignore[union-attr]
-    sizes = np.array([(TEXT + 2.2 + (SMALL + 1.5) * bool(label.second)) / points for label in labels])
-    heights = spread(np.array([label.height for label in labels]), sizes, -0.03, 1.06)
+def label_column(axes: Axes, labels: Sequence[Label], edge: float = 1.0) -> None:
+    """Write labels right of ``edge`` (a fraction of the axes' width), near their points' heights without overlap."""
+    extent = axes.get_window_extent()
+    inch, points = DPI / extent.width, extent.height / DPI * 72
+    line = TEXT + 2.4
+    sizes = np.array([(line + (SMALL + 1.5) * bool(label.second)) / points for label in labels])
+    heights = spread(np.array([label.height for label in labels]), sizes, -0.03, 1.04)
     for label, height, size in zip(labels, heights, sizes, strict=True):
-        at = height + (size - (TEXT + 2.2) / points) / 2  # of the first of two lines
-        shared = {"transform": axes.transAxes, "clip_on": False}
+        at = height + (size - line / points) / 2  # of the first of two lines
+        style: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False, "color": label.colour}
         if label.marker:
-            axes.plot([1.03], [at], label.marker, color=label.colour, markersize=4.5, zorder=3, **shared)
+            axes.plot([edge + 0.12 * inch], [at], label.marker, markersize=4.5, zorder=3, **style)
         else:
-            joint = [label.start, max(label.start, 1.005), 1.03], [label.height, label.height, at]
-            axes.plot(*joint, color=label.colour, linewidth=0.5, alpha=0.8, zorder=1, **shared)
-        common = {"color": label.colour, "va": "center_baseline", **shared}
-        axes.text(1.045, at, label.text, fontsize=TEXT, **common)
-        if label.second:
-            axes.text(1.045, at - (SMALL + 2.2) / points, label.second, fontsize=SMALL, **common)
+            across = [edge * label.start, edge + 0.03 * inch, edge + 0.15 * inch]
+            axes.plot(across, [label.height, label.height, at], linewidth=0.6, alpha=0.8, zorder=1, **style)
+        box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}
+        for text, size, down in ((label.text, TEXT, 0.0), (label.second, SMALL, SMALL + 2.2)):
+            place = edge + 0.19 * inch, at - down / points
+            axes.text(*place, text, fontsize=size, va="center_baseline", bbox=box if text else None, **style)

@@ -150,7 +150,7 @@ class SyntheticBits(LightningDataModule):
         rotation: Literal["fixed", "redrawn"] = "fixed",
         seed: int = 0,
         updates_per_epoch: int = 2000,
-        updates_per_step: int = 20,
+        updates_per_step: int = 50,
         held_out_draws: int = 10,
     ) -> None:
         super().__init__()

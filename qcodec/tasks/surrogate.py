@@ -1,16 +1,19 @@
 """Trains named systems of surrogate codecs side by side in one fit."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.data.synthetic import DrawBlock, stream_seed
 from qcodec.functional import mean_absolute
 from qcodec.rate import effective_bits, empirical_entropy
+from qcodec.tasks.schedules import Constant, Schedule
 from qcodec.tasks.system import System, SystemCodec
 
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
@@ -32,7 +35,7 @@ class SurrogateTask(LightningModule):
         seeds: Number of seeds, which are ``seed``, ``seed + 1``, ...
         seed: First seed of the weights and of the quantizers' noise.
         features: Values per frame of the signal, the paper's P.
-        learning_rate: Of Adam, with its default betas.
+        schedule: Learning rate of the systems that name none; 1e-4 throughout if left out.
         skip_position: See ``SurrogateCodec``.
         slope: See ``SurrogateCodec``.
         divergence_ma_e: A member counts as diverged from the first update at which its MA-E exceeds this, or its MSE
@@ -48,7 +51,7 @@ class SurrogateTask(LightningModule):
         seeds: int = 1,
         seed: int = 0,
         features: int = 30,
-        learning_rate: float = 1e-4,
+        schedule: Schedule | None = None,
         skip_position: Literal["before", "after"] = "before",
         slope: Literal["shared", "channel"] = "shared",
         divergence_ma_e: float = 100.0,
@@ -58,7 +61,9 @@ class SurrogateTask(LightningModule):
         self.automatic_optimization = False
         _check_systems(systems, seeds)
         self.seeds = range(seed, seed + seeds)
-        self.features, self.learning_rate, self.divergence_ma_e = features, learning_rate, divergence_ma_e
+        self.features, self.divergence_ma_e = features, divergence_ma_e
+        default = Constant() if schedule is None else schedule
+        self.schedules = [default if s.schedule is None else s.schedule for s in systems.values()]
         self.systems = nn.ModuleDict({
             name: SystemCodec(
                 system,
@@ -70,28 +75,41 @@ class SurrogateTask(LightningModule):
         self.diverged_at: Tensor
         self.sums: Tensor
         self.updates: Tensor
-        self.register_buffer("diverged_at", torch.full((len(systems), seeds), torch.nan, dtype=torch.float64))
+        self.register_buffer("diverged_at", torch.full((len(systems), seeds), torch.inf, dtype=torch.float64))
         self.register_buffer("sums", torch.zeros(2, len(systems), seeds, dtype=torch.float64))
         self.register_buffer("updates", torch.zeros(()))
         self._held_out: list[Tensor] = []
+        # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
+        self._ddp_params_and_buffers_to_ignore = ["diverged_at", "sums", "updates"]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, as in arXiv 2502.04770, section 4."""
-        return torch.optim.Adam(self.parameters(), lr=self.learning_rate, fused=True)
+        """Adam with its default betas, as in arXiv 2502.04770, section 4."""
+        groups = [
+            {"params": list(system.parameters()), "lr": schedule.learning_rate(0)}
+            for system, schedule in zip(self.systems.values(), self.schedules, strict=True)
+        ]
+        return torch.optim.Adam(groups, fused=True)
 
     def training_step(self, block: DrawBlock, batch_idx: int) -> None:
-        """Make ``block.count`` updates of every member."""
+        """Make ``block.count`` updates of every member; nothing in it waits for the device."""
         optimizer: Any = self.optimizers()
-        stats = self.sums.new_empty(self.sums.shape, dtype=torch.float32)
-        with self.trainer.strategy.block_backward_sync():  # type: ignore[attr-defined]  # every parallel strategy has it
-            for _ in range(block.count):
-                update = self.trainer.global_step
+        first = self.trainer.global_step
+        stats = torch.empty(block.count, 2, *self.diverged_at.shape, device=self.device)
+        with self._apart():
+            for update, row in enumerate(stats, start=first):
                 optimizer.zero_grad()
-                self._backward(block, update, stats)
+                self._backward(block, update, row)
                 self._average_gradients()
+                for group, schedule in zip(optimizer.param_groups, self.schedules, strict=True):
+                    group["lr"] = schedule.learning_rate(update)
                 optimizer.step()
-                self._record(stats, update + 1)
-        self._show_progress(stats)
+        self._record(stats, first)
+        self._show_progress(stats[-1])
+
+    def _apart(self) -> AbstractContextManager[None]:
+        """Keep each system's backward pass from synchronising the ranks; the gradients are averaged once an update."""
+        strategy = self.trainer.strategy
+        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
 
     def _backward(self, block: DrawBlock, update: int, stats: Tensor) -> None:
         target, observed = self._draw(block, update)
@@ -116,25 +134,33 @@ class SurrogateTask(LightningModule):
         if self.trainer.world_size > 1:
             for parameter in self.parameters():
                 if parameter.grad is not None:
-                    parameter.grad.copy_(self.trainer.strategy.reduce(parameter.grad, reduce_op="mean"))
+                    parameter.grad.copy_(self._across_ranks(parameter.grad, "mean"))
 
-    def _record(self, stats: Tensor, update: int) -> None:
-        fine = (stats[0] < torch.inf) & (stats[1] <= self.divergence_ma_e)
-        self.diverged_at.masked_fill_(self.diverged_at.isnan() & ~fine, update)
-        self.sums += stats
-        self.updates += 1
+    def _across_ranks(self, values: Tensor, how: str) -> Tensor:
+        reduced = self.trainer.strategy.reduce(values, reduce_op=how) if self.trainer.world_size > 1 else values
+        return torch.as_tensor(reduced)
+
+    def _record(self, stats: Tensor, first: int) -> None:
+        mse, ma_e = stats.unbind(1)
+        lost = ~((mse < torch.inf) & (ma_e <= self.divergence_ma_e))
+        at = torch.where(lost.any(dim=0), first + 1 + lost.int().argmax(dim=0), torch.inf)
+        torch.minimum(self.diverged_at, at, out=self.diverged_at)
+        self.sums += stats.double().sum(dim=0)
+        self.updates += len(stats)
 
     def _show_progress(self, stats: Tensor) -> None:
         shown = dict(zip(self.systems, stats.mean(dim=2).unbind(1), strict=True))
         if len(shown) > 3:
-            shown = {"lowest": torch.stack(list(shown.values())).amin(0), "highest": stats.mean(2).amax(1)}
+            every = torch.stack(list(shown.values()))
+            shown = {"lowest": every.amin(0), "highest": every.amax(0)}
         for name, (mse, ma_e) in shown.items():
             self.log_dict({f"{name} mse": mse, f"{name} ma_e": ma_e}, prog_bar=True, logger=False)
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means and start anew."""
         mse, ma_e = self.sums / self.updates
-        self._log({"mse": mse, "ma_e": ma_e, "diverged_at": self.diverged_at})
+        self._log({"mse": mse, "ma_e": ma_e})
+        self._log({"diverged_at": self.diverged_at}, how="min")
         self.sums.zero_()
         self.updates.zero_()
 
@@ -148,7 +174,7 @@ class SurrogateTask(LightningModule):
                 hard_mse = (decoded - target).square().mean(dim=(1, 2))
                 rows.append(torch.stack([hard_mse, output.bits.mean(dim=1), empirical_entropy(output.codes)]))
             self._held_out.append(torch.stack(rows, dim=1).double())
-        self._levels = block.source.levels
+            self._levels = block.source.levels
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the held-out draws."""
@@ -174,24 +200,29 @@ class SurrogateTask(LightningModule):
             result[name] = {"embedding": z, "codes": output.codes, "decoded": decoded}
         return result
 
-    def _log(self, metrics: Mapping[str, Tensor]) -> None:
-        """Log ``(systems, seeds)`` metrics: means to the callbacks too, single seeds to the loggers alone."""
-        names = list(self.systems)
-        values = self.trainer.strategy.reduce(torch.stack(list(metrics.values())), reduce_op="mean")
-        values = torch.as_tensor(values)
-        step = self.trainer.global_step
-        for metric, table in zip(metrics, values, strict=True):
-            self.log_dict({f"{metric}/{name}": row.mean() for name, row in zip(names, table, strict=True)})
-        by_seed = {
-            f"by_seed/{metric}/{name}/{k}": value
-            for metric, table in zip(metrics, values.tolist(), strict=True)
-            for name, row in zip(names, table, strict=True)
-            for k, value in enumerate(row)
+    def _log(self, metrics: Mapping[str, Tensor], how: str = "mean") -> None:
+        """Log ``(systems, seeds)`` metrics: their mean or min over seeds to everyone, single seeds to the loggers.
+
+        A minimum of infinity means that there is none, and is logged as NaN.
+        """
+        if self.trainer.sanity_checking:
+            return
+        values = self._across_ranks(torch.stack(list(metrics.values())), how)
+        merged = values.mean(dim=2) if how == "mean" else values.amin(dim=2)
+        if how == "min":
+            values, merged = (t.masked_fill(t == torch.inf, torch.nan) for t in (values, merged))
+        names = [[f"{metric}/{system}" for system in self.systems] for metric in metrics]
+        self.log_dict({name: m for row, ms in zip(names, merged, strict=True) for name, m in zip(row, ms, strict=True)})
+        by_seed: dict[str, float] = {"epoch": self.trainer.current_epoch}
+        by_seed |= {
+            f"by_seed/{name}/{k}": value
+            for row, table in zip(names, values.tolist(), strict=True)
+            for name, seeds in zip(row, table, strict=True)
+            for k, value in enumerate(seeds)
         }
         for logger in self.trainer.loggers:
-            logger.log_metrics(by_seed, step=step)
-        if not self.trainer.sanity_checking:
-            self.log("step", float(step))
+            logger.log_metrics(by_seed, step=self.trainer.global_step)
+        self.log("step", float(self.trainer.global_step))
 
 
 def _check_systems(systems: Mapping[str, System], seeds: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.tasks.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class System:
         quantizer: The quantizer between encoder and decoder.
         losses: Weights of the quantizer's losses beside the MSE.
         embedding: Values per frame of the embedding, the paper's F.
+        schedule: Learning rate; the task's if left out.
     """
 
     quantizer: Quantizer
     losses: LossWeights = LossWeights()
     embedding: int = 30
+    schedule: Schedule | None = None
 
 
 class SystemCodec(nn.Module):

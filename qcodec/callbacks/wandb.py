@@ -1,0 +1,75 @@
+"""Weights & Biases without a prompt: online with an account, offline without."""
+
+import logging
+import netrc
+import os
+import uuid
+from pathlib import Path
+
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+_log = logging.getLogger(__name__)
+
+
+class Wandb(WandbLogger):
+    """Lightning's W&B logger, which here never waits for an answer and carries a resumed run on.
+
+    The mode is ``WANDB_MODE`` if set; else online where an API key is known (``WANDB_API_KEY`` or ``wandb login``);
+    else offline, with the command that uploads the run later. Everything stays in the run folder.
+
+    Args:
+        save_dir: Folder for W&B's files.
+        project: Project that the run belongs to.
+        name: Name of the run; the folder's name if left out.
+        group: Group of runs.
+        tags: Tags of the run.
+    """
+
+    def __init__(
+        self,
+        save_dir: str = ".",
+        project: str = "qcodec",
+        name: str | None = None,
+        group: str | None = None,
+        tags: list[str] | None = None,
+    ) -> None:
+        mode = os.environ.get("WANDB_MODE") or ("online" if _has_account() else "offline")
+        folder = Path(save_dir)
+        if mode == "offline":
+            os.environ.setdefault("WANDB_SILENT", "true")  # its remarks on settings that only matter online
+            _tell(folder)
+        super().__init__(
+            name=name or folder.resolve().name,
+            save_dir=folder,
+            project=project,
+            version=_run_id(folder),
+            mode=mode,
+            group=group,
+            tags=tags,
+            settings={"silent": True, "console": "off"},
+        )
+
+
+def _has_account() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+@rank_zero_only  # type: ignore[untyped-decorator]  # lightning_utilities ships it without annotations
+def _run_id(folder: Path) -> str:
+    """Give the id that the folder's run was given when it began."""
+    path = folder / "wandb" / "run-id"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(uuid.uuid4().hex[:8], encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()
+
+
+@rank_zero_only  # type: ignore[untyped-decorator]  # as above
+def _tell(folder: Path) -> None:
+    _log.warning("W&B runs offline; upload the curves later with: wandb sync %s/wandb/offline-run-*", folder)

@@ -1,0 +1,74 @@
+"""Which folder a run writes to."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_INHERITED = "QCODEC_RUN_DIR"  # from the first process to the ranks that it starts
+
+
+@contextmanager
+def shared_folder() -> Iterator[None]:
+    """Let the ranks that a command starts inherit its folder, and later commands of this process choose anew."""
+    inherited = os.environ.get(_INHERITED)
+    try:
+        yield
+    finally:
+        if inherited is None:
+            os.environ.pop(_INHERITED, None)
+
+
+def training_folder(wanted: Path | None, recipe: str, resuming: Path | None) -> Path:
+    """Choose the folder of a ``fit``: the one wanted, that of the checkpoint to resume from, or a new one.
+
+    Raises:
+        ValueError: Where the folder holds another run already, or each of several ranks would choose its own.
+    """
+    if inherited := os.environ.get(_INHERITED):
+        return Path(inherited)
+    if wanted is None and resuming is not None:
+        wanted = _run_of(resuming)
+    if wanted is None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ValueError("several ranks were started from outside, without a common folder: give --run_dir DIR")
+        folder = _new_folder(Path("runs") / recipe)
+    else:
+        folder = wanted
+        if resuming is None and (folder / "metrics.csv").exists() and not _is_later_rank():
+            raise ValueError(
+                f"{folder} holds a run already: give another --run_dir, or resume it with "
+                f"--ckpt_path {folder / 'checkpoints' / 'last.ckpt'}"
+            )
+    os.environ[_INHERITED] = str(folder)
+    return folder
+
+
+def measuring_folder(wanted: Path | None, recipe: str, checkpoint: Path | None) -> Path:
+    """Choose the folder of a ``validate``, ``test`` or ``predict``: the one wanted, the checkpoint's run, or a new one."""
+    if wanted is not None:
+        return wanted
+    return _run_of(checkpoint) if checkpoint else _new_folder(Path("runs") / recipe)
+
+
+def _is_later_rank() -> bool:
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) > 0
+
+
+def _run_of(checkpoint: Path) -> Path:
+    folder = checkpoint.resolve().parent
+    return folder.parent if folder.name == "checkpoints" else folder
+
+
+def _new_folder(parent: Path) -> Path:
+    """Make the folder with the next free number; of two runs that start at once, each gets its own."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = max((int(p.name) + 1 for p in parent.iterdir() if p.name.isdecimal()), default=0)
+    while True:
+        folder = parent / str(number)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder

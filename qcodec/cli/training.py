@@ -1,0 +1,166 @@
+"""The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from qcodec.callbacks.metrics_csv import MetricsCSV
+from qcodec.callbacks.predictions import PredictionWriter
+from qcodec.callbacks.progress import ProgressLine
+from qcodec.cli.messages import innermost
+from qcodec.cli.recipes import all_recipes, find_recipe
+from qcodec.cli.run_folder import measuring_folder, shared_folder, training_folder
+
+_TABLES = {"fit": "metrics.csv", "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
+
+
+def train(command: str, arguments: Sequence[str]) -> None:
+    """Run one of Lightning's commands.
+
+    Raises:
+        ValueError: For arguments or a recipe that cannot be used, in one line.
+    """
+    words, recipe = _find_recipes(arguments)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with shared_folder(), warnings.catch_warnings():
+        _ignore_warnings_that_do_not_apply()
+        try:
+            RunFolderCLI(command, words, recipe)
+        except ArgumentError as error:
+            raise ValueError(innermost(str(error))) from error
+
+
+class RunFolderCLI(LightningCLI):
+    """Lightning's command line, where whatever a run writes goes to one folder.
+
+    Args:
+        command: Lightning's subcommand.
+        words: Its arguments.
+        recipe: Short name of the recipe, which names new run folders.
+    """
+
+    def __init__(self, command: str, words: Sequence[str], recipe: str) -> None:
+        self.recipe, self.run_dir = recipe, Path()
+        parsers = {name: {"exit_on_error": False} for name in self.subcommands()}
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            save_config_callback=None,
+            seed_everything_default=0,
+            parser_kwargs={"prog": "qcodec", "exit_on_error": False, **parsers},
+            args=[command, *words],
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add ``--run_dir``."""
+        parser.add_argument("--run_dir", type=Path | None, default=None, help="folder for all that the run writes")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, without Lightning's warning that ``sys.argv`` is not read."""
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Take the settings from the recipe and the command line alone, not from the checkpoint as Lightning would."""
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run folder and tell the loggers."""
+        config = self.config[str(self.subcommand)]
+        checkpoint = Path(config.ckpt_path) if config.get("ckpt_path") else None
+        if checkpoint is not None and not checkpoint.is_file():
+            raise ValueError(f"there is no checkpoint {checkpoint}: give a file that an earlier run wrote")
+        choose = training_folder if self.subcommand == "fit" else measuring_folder
+        self.run_dir = choose(config.run_dir, self.recipe, checkpoint)
+        config.trainer.default_root_dir = str(self.run_dir)
+        for logger in _listed(config.trainer.logger):
+            if hasattr(logger, "init_args") and "save_dir" in logger.init_args:
+                logger.init_args.save_dir = str(self.run_dir)
+        if self.subcommand == "fit":
+            self._save_config()
+
+    @rank_zero_only  # type: ignore[untyped-decorator]  # lightning_utilities ships it without annotations
+    def _save_config(self) -> None:
+        """Keep the complete settings; those of the run's beginning stay when it is resumed."""
+        path = self.run_dir / "config.yaml"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            config = self.config[str(self.subcommand)].clone()
+            config.run_dir = config.ckpt_path = None
+            self._parser(self.subcommand).save(config, str(path), skip_none=True, multifile=False)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add the table of metrics, and the callbacks that every run has."""
+        config = self.config_init[str(self.subcommand)].trainer
+        loggers = [MetricsCSV(self.run_dir, _TABLES[str(self.subcommand)])]
+        loggers += [logger for logger in _listed(config.logger) if isinstance(logger, Logger)]
+        callbacks = _listed(config.callbacks)
+        for callback in callbacks:
+            if isinstance(callback, ModelCheckpoint):
+                callback.dirpath = callback.dirpath or str(self.run_dir / "checkpoints")
+        if config.enable_progress_bar is not False:
+            _add_unless_given(callbacks, ProgressBar, ProgressLine())
+        if self.subcommand == "fit" and config.enable_checkpointing is not False:
+            _add_unless_given(callbacks, ModelCheckpoint, self._checkpoint())
+        if self.subcommand == "predict":
+            callbacks.append(PredictionWriter(str(self.run_dir / "predictions")))
+        return super().instantiate_trainer(logger=loggers, callbacks=callbacks, **kwargs)
+
+    def _checkpoint(self) -> ModelCheckpoint:
+        """Give the callback that keeps the state at the end of each epoch and at a crash."""
+        return ModelCheckpoint(
+            self.run_dir / "checkpoints",
+            filename="last",
+            save_on_train_epoch_end=True,
+            save_on_exception=True,
+            enable_version_counter=False,
+        )
+
+    def after_fit(self) -> None:
+        """Say where the results are."""
+        if self.trainer.is_global_zero:
+            print(f"{self.run_dir}: draw its curves with `qcodec report {self.run_dir}`")
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list) else [value]
+
+
+def _add_unless_given(callbacks: list[Callback], kind: type[Callback], default: Callback) -> None:
+    if not any(isinstance(callback, kind) for callback in callbacks):
+        callbacks.append(default)
+
+
+def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
+    """Replace short names of recipes by paths; give the last recipe's name too."""
+    words, name, is_recipe = [], "unnamed", False
+    for word in arguments:
+        flag, equals, value = word.partition("=")
+        if is_recipe or (equals and flag in ("--config", "-c")):
+            path = find_recipe(word if is_recipe else value)
+            word = str(path) if is_recipe else f"{flag}={path}"
+            names = {known.resolve(): short for short, known in all_recipes().items()}
+            name = names.get(path.resolve(), path.stem)
+        is_recipe = not equals and word in ("--config", "-c")
+        words.append(word)
+    return words, name
+
+
+def _ignore_warnings_that_do_not_apply() -> None:
+    for message in (
+        ".*does not have many workers.*",  # data is drawn on the device
+        ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's
+        ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 with torch 2.11
+        ".*number of training batches.*smaller than the logging interval.*",  # metrics are logged once an epoch
+    ):
+        warnings.filterwarnings("ignore", message=message)
