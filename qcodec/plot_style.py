@@ -64,7 +64,7 @@ def titled(figure: Figure, title: str, note: str = "") -> None:
     """Write a bold title at the top left of a figure, and below it a small note."""
     height = figure.get_figheight()
     figure.text(0.01, 1 - 0.1 / height, title, fontsize=TITLE, weight="bold", color=INK, va="top")
-    figure.text(0.01, 1 - 0.29 / height, note, fontsize=SMALL, color=MUTED, va="top")
+    figure.text(0.01, 1 - 0.29 / height, cut(note, 145), fontsize=SMALL, color=MUTED, va="top")
 
 
 def scale(axes: Axes, axis: Axis) -> None:
@@ -114,7 +114,7 @@ def cut(name: str, length: int) -> str:
 
 def two_lines(name: str, value: str, second: str) -> tuple[str, str]:
     """Write a label's first line, name and value, and its second; a long name pushes the value to the second."""
-    return (f"{name}  {value}", second) if len(name) <= 16 else (cut(name, 27), second or value)
+    return (f"{name}  {value}", second) if len(name) <= 16 else (cut(name, 25), second or value)
 
 
 def spread(wanted: FloatArray, sizes: FloatArray, low: float, high: float) -> FloatArray:

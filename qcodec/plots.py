@@ -1,6 +1,6 @@
 """Figures of metrics over training: pure functions from data to a matplotlib ``Figure``."""
 
-import textwrap
+import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -47,9 +47,10 @@ def over_epochs(
     xlabel = f"epoch ({updates_per_epoch:,} updates each)" if updates_per_epoch else "update"
     draw = _in_one_panel if len(curves) <= MOST_LINES else _in_panels
     figure = draw(scaled, axis, end, references, bound, (xlabel, ylabel))
-    lines = [f"dashed: {name} ({value:.3g})" for name, value in references.items()]
-    notes = ["coloured: the system named, with its last value", "red: diverged", "grey: all others", *lines]
-    style.titled(figure, title, "" if len(curves) <= MOST_LINES else "; ".join(notes))
+    note = "coloured: the system named, with its last value (red: diverged); grey: all others"
+    if references:
+        note += "; dashed: " + ", ".join(f"{name} ({value:.3g})" for name, value in references.items())
+    style.titled(figure, title, "" if len(curves) <= MOST_LINES else note)
     return figure
 
 
@@ -98,7 +99,7 @@ def _in_panels(
 ) -> Figure:
     columns, wide, high = 5, 1.12, 0.72
     order = sorted(curves, key=lambda name: float(np.nan_to_num(curves[name].last, nan=np.inf, posinf=np.inf)))
-    heads = [_wrapped(style.cut(name, 46), 24) for name in order]
+    heads = [_wrapped(style.cut(name, 44), 22) for name in order]
     # the top edge of each row's panels lies below its longest head
     rows = [max(len(head) for head in heads[first : first + columns]) for first in range(0, len(order), columns)]
     tops = [0.46 + (high + 0.14) * row + 0.1 * sum(rows[: row + 1]) for row in range(len(rows))]
@@ -174,5 +175,9 @@ def _joined(lines: Iterable[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray,
 
 def _wrapped(name: str, width: int) -> list[str]:
     """Break a name into lines, after an underscore or a space where it has one."""
-    lines = textwrap.wrap(name.replace("_", "_\v"), width, break_on_hyphens=False, replace_whitespace=False)
-    return [line.replace("\v", "") for line in lines]
+    lines = [""]
+    for part in re.findall(rf"[^_ ]{{1,{width}}}[_ ]?|[_ ]", name):
+        if len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return lines

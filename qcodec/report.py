@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,10 +108,11 @@ def summary(run: Run) -> list[dict[str, float | str | None]]:
 
 def draw(run: Run, source: Source | None) -> Iterator[Drawn]:
     """Draw every figure that the logged metrics allow."""
-    per_metric = {metric: _curves(run, metric) for metric in run.metrics if metric not in _NOT_DRAWN}
+    order = [*(metric for metric in _NAMES if metric in run.metrics), *run.metrics]
+    per_metric = {metric: _curves(run, metric) for metric in order if metric not in _NOT_DRAWN}
     for metric, curves in per_metric.items():
         if curves:
-            name = metric.replace("/", "_")
+            name = re.sub(r"[^\w.-]+", "_", metric)
             yield Drawn(name, _caption(metric, curves, source), _over_epochs(run, metric, curves, source, ""))
     for name, (metric, members) in _PAPER_FIGURES.items():
         curves = {system: per_metric[metric][system] for system in members if system in per_metric.get(metric, {})}
@@ -119,7 +121,7 @@ def draw(run: Run, source: Source | None) -> Iterator[Drawn]:
             yield Drawn(name, _caption(metric, curves, source, where), _over_epochs(run, metric, curves, source, where))
     points, left_out = _points(run, source.features if source else 30)
     if points:
-        note = f"left out, as they pass floats: {', '.join(left_out)}" if left_out else ""
+        note = f"left out, as they pass floats and no codes: {', '.join(left_out)}" if left_out else ""
         figure = rate_distortion(
             points,
             source.bound if source else None,
@@ -187,7 +189,7 @@ def _points(run: Run, features: int) -> tuple[dict[str, Point], list[str]]:
         budget = float(np.median(nominal.last)) if nominal else float("nan")
         bits = entropy if entropy and np.isfinite(entropy.last).all() else nominal
         if budget >= _BITS_OF_A_FLOAT * features:
-            left_out.append(f"{system} ({budget:g} bits per frame)")
+            left_out.append(system)
         elif bits and np.isfinite(bits.last).all():
             points[system] = Point(bits.last, hard.last, budget)
     return points, left_out
@@ -255,5 +257,8 @@ def _replace(path: Path, content: bytes) -> None:
     """Write a file beside its place, then put it there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -19,8 +19,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2.5rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; } td { white-space: nowrap; }
+th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #8884; }
 th { font-weight: 600; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; }
 tr.diverged td { color: light-dark(#a33000, #ff9b73); }
@@ -31,8 +31,8 @@ figcaption, .note { font-size: .87rem; opacity: .8; max-width: 60rem; }
 pre { overflow-x: auto; font-size: .8rem; }
 """
 _HEADINGS = {
-    "system": "system", "seeds": "seeds", "updates": "updates", "hard_mse_mean": "hard MSE", "mse_mean": "MSE",
-    "mse_std": "± MSE", "ma_e_mean": "MA-E", "ma_e_std": "± MA-E", "bits_per_frame": "bits per frame",
+    "system": "system", "seeds": "seeds", "updates": "updates", "hard_mse_mean": "hard&nbsp;MSE", "mse_mean": "MSE",
+    "mse_std": "±&nbsp;MSE", "ma_e_mean": "MA&#8209;E", "ma_e_std": "±&nbsp;MA&#8209;E", "bits_per_frame": "bits per frame",
     "effective_bits": "effective bits", "diverged_at": "diverged at update",
 }  # fmt: skip
 _COUNTS = ("seeds", "updates", "diverged_at")
@@ -92,18 +92,21 @@ def _table(run: Run, rows: Sequence[Row]) -> str:
     low = float(numbers.min()) if len(numbers) else 0.1
     high = max(2 * low, min(float(numbers.max()), 3.0)) if len(numbers) else 1.0
     columns = [column for column in _HEADINGS if any(row[column] is not None for row in rows)]
-    head = "".join(f"<th>{_HEADINGS[column]}</th>" for column in columns)
+    headings = [_HEADINGS[column] for column in columns]
+    headings.insert(1, "log MSE" if curves else "")
+    head = "".join(f"<th>{heading}</th>" for heading in headings)
     lines = []
     for row in sorted(rows, key=rank):
-        cells = "".join(f"<td>{_cell(column, row[column])}</td>" for column in columns)
         curve = curves.get(str(row["system"]))
         mark = ' class="diverged"' if row["diverged_at"] is not None else ""
-        lines.append(f"<tr{mark}>{cells}<td>{sparkline(curve, low, high) if curve else ''}</td></tr>")
+        cells = [_cell(column, row[column]) for column in columns]
+        cells.insert(1, sparkline(curve, low, high) if curve else "")
+        lines.append(f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     note = "Means over seeds at the last logged step, ± standard deviation. " if len(rows) else ""
     note += f"The curves show log MSE over training, from {short(low)} to {short(high)}." if curves else ""
     body = "\n".join(lines)
     return (
-        f'<div class="scroll"><table><thead><tr>{head}<th>{"log MSE" if curves else ""}</th></tr></thead>'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f'<tbody>\n{body}\n</tbody></table></div><p class="note">{note}</p>'
     )
 

@@ -1,6 +1,6 @@
 import logging
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,11 +15,13 @@ LAYERS = Layers((3, 3, 2), (True, False), (True, False), skip_after=False, slope
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Start with an empty cache folder, nothing loaded and nothing warned about."""
     monkeypatch.delenv("QCODEC_NATIVE", raising=False)
     monkeypatch.setenv("QCODEC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(native, "_warned", [])
+    kernel.cache_clear()
+    yield
     kernel.cache_clear()
 
 
@@ -106,7 +108,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path, c
 
 
 @pytest.mark.usefixtures("compiler")
-def test_processes_that_build_at_the_same_time_do_not_disturb_each_other(tmp_path) -> None:
+def test_two_builds_at_the_same_time_do_not_disturb_each_other(tmp_path) -> None:
     with ThreadPoolExecutor(2) as pool:
         loaded = list(pool.map(lambda _: Kernel(native._library(LAYERS), LAYERS), range(2)))
     assert all(works(one) for one in loaded)

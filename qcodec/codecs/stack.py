@@ -96,11 +96,7 @@ class FullyConnectedStack(nn.Module):
         return native.forward(x, parameters, keep=False)[0]
 
     def _ordered_parameters(self) -> list[Tensor | None]:
-        weights, biases, slopes = (
-            self.weights,
-            self.biases,
-            self.slopes,
-        )  # looked up once: a module's attributes are slow
+        weights, biases, slopes = self.weights, self.biases, self.slopes  # each look-up in a module is slow
         ordered: list[Tensor | None] = []
         for layer, active in enumerate(self.layers.activation):
             ordered += [weights[layer], biases[layer], slopes[str(layer)] if active else None]
@@ -135,9 +131,8 @@ class _NativeStack(torch.autograd.Function):
         if torch.is_grad_enabled():  # a second derivative is wanted, which the kernel does not have
             needed = [p if need else None for p, need in zip((x, *parameters), ctx.needs_input_grad[1:], strict=True)]
             wanted = [p for p in needed if p is not None]
-            found = iter(
-                torch.autograd.grad(_plain(ctx.native.layers, x, parameters), wanted, grad_y, create_graph=True)
-            )
+            y = _plain(ctx.native.layers, x, parameters)
+            found = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=True))
             return None, *(None if p is None else next(found) for p in needed)
         need_x = ctx.needs_input_grad[1]
         grad_x, gradients = ctx.native.backward(x, parameters, kept, grad_y.contiguous(), need_grad_x=need_x)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from qcodec.functional import nearest_level
@@ -109,20 +109,36 @@ class DrawBlock:
         return replace(self, source=replace(self.source, device=torch.device(device)))
 
 
-@dataclass(frozen=True)
 class _Blocks:
-    """The blocks of one epoch; for training their draws are counted by the task, which knows where it resumed."""
+    """The blocks of one epoch, where training may resume anywhere.
 
-    source: SyntheticSource
-    draws: int
-    size: int
+    For training the task numbers the draws itself, by the updates that it has made.
+    """
+
+    def __init__(self, source: SyntheticSource, draws: int, size: int, trainer: Trainer | None = None) -> None:
+        self.source, self.draws, self.size, self.trainer = source, draws, size, trainer
+        self._blocks_done = self._draws_done = 0
 
     def __len__(self) -> int:
         return -(-self.draws // self.size)
 
     def __iter__(self) -> Iterator[DrawBlock]:
-        for first in range(0, self.draws, self.size):
-            yield DrawBlock(self.source, first, min(self.size, self.draws - first))
+        begin, done = self._blocks_done, self._draws_done
+        self._blocks_done = self._draws_done = 0  # a resumed epoch is followed by whole ones
+        for index in range(begin, len(self)):
+            first, end = max(index * self.size, done), min((index + 1) * self.size, self.draws)
+            yield DrawBlock(self.source, first, end - first)  # empty where a run stopped right at its end
+
+    def state_dict(self) -> dict[str, int]:
+        """Say how far the epoch has come: blocks that the trainer has counted, and updates, also within a block."""
+        if self.trainer is None:
+            return {}
+        blocks = self.trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        return {"blocks": blocks % len(self), "draws": self.trainer.global_step % self.draws}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin the next epoch there."""
+        self._blocks_done, self._draws_done = state.get("blocks", 0), state.get("draws", 0)
 
 
 class SyntheticBits(LightningDataModule):
@@ -172,7 +188,9 @@ class SyntheticBits(LightningDataModule):
 
     def train_dataloader(self) -> _Blocks:
         """Blocks of updates; the task draws on from its own count of updates."""
-        return self._blocks("train", self.updates_per_epoch, self.updates_per_step)
+        blocks = self._blocks("train", self.updates_per_epoch, self.updates_per_step)
+        blocks.trainer = self.trainer
+        return blocks
 
     def val_dataloader(self) -> _Blocks:
         """The same held-out draws every time."""

@@ -90,6 +90,11 @@ class SurrogateTask(LightningModule):
         ]
         return torch.optim.Adam(groups, fused=True)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep a recipe's settings, which are plain data; objects from Python code would need a loader that runs code."""
+        if "_class_path" not in checkpoint["hyper_parameters"]:
+            del checkpoint["hyper_parameters"]
+
     def training_step(self, block: DrawBlock, batch_idx: int) -> None:
         """Make ``block.count`` updates of every member; nothing in it waits for the device."""
         optimizer: Any = self.optimizers()
@@ -103,8 +108,9 @@ class SurrogateTask(LightningModule):
                 for group, schedule in zip(optimizer.param_groups, self.schedules, strict=True):
                     group["lr"] = schedule.learning_rate(update)
                 optimizer.step()
-        self._record(stats, first)
-        self._show_progress(stats[-1])
+        if block.count:
+            self._record(stats, first)
+            self._show_progress(stats[-1])
 
     def _apart(self) -> AbstractContextManager[None]:
         """Keep each system's backward pass from synchronising the ranks; the gradients are averaged once an update."""

@@ -1,0 +1,18 @@
+import os
+
+import pytest
+import torch
+
+# Two test processes on one small machine get in each other's way with more threads.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _apart_from_the_outside(monkeypatch, tmp_path):
+    """No account, no user's settings, no files left behind."""
+    for name in [n for n in os.environ if n.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.delenv("QCODEC_RUN_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,83 @@
+"""Dependencies point one way; read from the imports themselves."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "qcodec"
+FILES = sorted(PACKAGE.rglob("*.py"))
+# A layer may import those listed and itself.
+LAYERS = {
+    "functional": set(),
+    "rate": {"functional"},
+    "quantizers": {"functional", "rate"},
+    "codecs": {"functional", "rate", "quantizers"},
+    "losses": {"functional"},
+    "data": {"functional"},
+    "tasks": {"functional", "rate", "quantizers", "codecs", "losses", "data"},
+    "callbacks": {"plots"},
+    "plots": set(),
+    "plot_style": set(),
+    "cli": {"callbacks", "report"},
+}
+ONLY_IN = {
+    "lightning": {"tasks", "data", "callbacks", "cli"},
+    "wandb": {"callbacks"},
+    "dac": {"codecs"},
+    "audiotools": {"codecs"},
+    "jsonargparse": {"cli"},
+}
+
+
+def imports(path):
+    """Modules imported anywhere in a file, and whether each is imported only where a function runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def layer(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(f.relative_to(PACKAGE)) for f in FILES])
+def test_a_file_imports_only_from_layers_below_its_own(path):
+    own = layer(path)
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("qcodec.")}
+    if own in LAYERS:
+        assert used <= LAYERS[own] | {own, "plot_style"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(f.relative_to(PACKAGE)) for f in FILES])
+def test_a_heavy_package_is_imported_only_where_it_belongs(path):
+    used = {name.split(".")[0] for name in imports(path)}
+    for package, layers in ONLY_IN.items():
+        assert package not in used or layer(path) in layers
+
+
+def test_every_layer_named_here_exists():
+    there = {layer(path) for path in FILES}
+    assert set(LAYERS) <= there
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import qcodec", {"torch", "lightning", "wandb", "matplotlib", "dac", "audiotools", "torchaudio"}),
+        ("from qcodec.cli import main; main(['--help'])", {"torch", "lightning", "wandb", "matplotlib", "numpy"}),
+        ("from qcodec.cli import main; main(['recipes'])", {"torch", "lightning", "wandb", "matplotlib", "numpy"}),
+        ("from qcodec import ScalarQuantizer, SurrogateCodec", {"lightning", "wandb", "matplotlib", "dac"}),
+        ("import qcodec.report", {"torch", "lightning", "wandb"}),
+    ],
+)
+def test_nothing_heavy_is_loaded_before_it_is_needed(statement, absent):
+    code = f"{statement}\nimport sys; print('loaded:', *(sorted(set(sys.modules) & {absent!r})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"
