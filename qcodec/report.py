@@ -30,8 +30,13 @@ _PAPER_FIGURES = {  # of arXiv 2502.04770
     "figure5": ("mse", _ESTIMATORS),
     "figure6": ("ma_e", _ESTIMATORS),
 }
-_NAMES = {"mse": "training MSE", "hard_mse": "hard MSE", "ma_e": "MA-E", "entropy_bits": "entropy of the codes, bits"}
-_TITLES = {"mse": "Training MSE per value", "hard_mse": "MSE of the hard quantizer", "ma_e": "Mean absolute embedding"}
+_NAMES = {"mse": "training MSE", "hard_mse": "hard MSE", "ma_e": "MA-E", "entropy_bits": "bits per frame"}
+_TITLES = {
+    "mse": "Training MSE per value",
+    "hard_mse": "MSE of the hard quantizer",
+    "ma_e": "Mean absolute embedding",
+    "entropy_bits": "Entropy of the codes",
+}
 _NOT_DRAWN = ("diverged_at", "bits_per_frame", "effective_bits")  # seen in the other figures
 _BITS_OF_A_FLOAT = 16  # a system that spends these or more a value does not quantize
 

@@ -32,8 +32,8 @@ pre { overflow-x: auto; font-size: .8rem; }
 """
 _HEADINGS = {
     "system": "system", "seeds": "seeds", "updates": "updates", "hard_mse_mean": "hard&nbsp;MSE", "mse_mean": "MSE",
-    "mse_std": "±&nbsp;MSE", "ma_e_mean": "MA&#8209;E", "ma_e_std": "±&nbsp;MA&#8209;E", "bits_per_frame": "bits per frame",
-    "effective_bits": "effective bits", "diverged_at": "diverged at update",
+    "mse_std": "±&nbsp;MSE", "ma_e_mean": "MA&#8209;E", "ma_e_std": "±&nbsp;MA&#8209;E",
+    "bits_per_frame": "bits per frame", "effective_bits": "effective bits", "diverged_at": "diverged at update",
 }  # fmt: skip
 _COUNTS = ("seeds", "updates", "diverged_at")
 

@@ -69,7 +69,10 @@ def test_validate_test_and_predict_write_beside_the_run_they_measure(tmp_path):
     arguments = ["--config=run/config.yaml", "--ckpt_path=run/checkpoints/last.ckpt"]
     for command in ("validate", "test", "predict"):
         assert main([command, *arguments]) == 0
-    assert table(tmp_path / "run/validate.csv")[0]["hard_mse/sq_mste"] == table(tmp_path / "run/metrics.csv")[0]["hard_mse/sq_mste"]
+    assert (
+        table(tmp_path / "run/validate.csv")[0]["hard_mse/sq_mste"]
+        == table(tmp_path / "run/metrics.csv")[0]["hard_mse/sq_mste"]
+    )
     assert 0 < float(table(tmp_path / "run/test.csv")[0]["hard_mse/sq_mste"]) < 2
     prediction = torch.load(tmp_path / "run/predictions/0-00000.pt", weights_only=True)
     assert prediction["sq_mste"]["codes"].shape == (1, 30, 50)
@@ -98,7 +101,10 @@ def test_a_users_own_quantizer_needs_no_more_than_its_dotted_path(tmp_path, monk
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["fit", "--config", "surrogate/sq_msteee"], r"no recipe 'surrogate/sq_msteee'.*did you mean surrogate/sq_mste"),
+        (
+            ["fit", "--config", "surrogate/sq_msteee"],
+            r"no recipe 'surrogate/sq_msteee'.*did you mean surrogate/sq_mste",
+        ),
         (["fit", "--config", "none/such.yaml"], "there is no recipe 'none/such.yaml'"),
         (["fit"], "model"),
         (["train"], "'train' is no command: choose one of fit"),

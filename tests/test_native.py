@@ -56,8 +56,8 @@ def library(tmp_path: Path) -> Path:
 
 def works(loaded: Kernel | None) -> bool:
     assert loaded is not None
-    weight, bias, slope = torch.ones(1, 3, 3), torch.zeros(1, 3), torch.full((1, 1), 0.5)
-    y, _ = loaded.forward(-torch.ones(1, 3, 5), [weight, bias, slope, weight[:, :2], bias[:, :2], None], keep=False)
+    first, second = [1.0] * 9 + [0.0] * 3 + [0.5], [1.0] * 6 + [0.0] * 2  # weight, bias and slope
+    y, _ = loaded.forward(-torch.ones(1, 3, 5), torch.tensor([first + second]), keep=False)
     return torch.equal(y, torch.full((1, 2, 5), -6.0))  # 3 * 0.5 * (-3 - 1)
 
 

@@ -8,7 +8,15 @@ from qcodec.rate import effective_bits, empirical_entropy, gaussian_source, kbps
 
 @pytest.mark.parametrize(
     ("bits", "distortion"),
-    [(0.689, 0.319), (0.941, 0.221), (1.214, 0.136), (1.420, 0.0835), (1.678, 0.0311), (1.803, 0.0115), (1.894, 0.0006)],
+    [
+        (0.689, 0.319),
+        (0.941, 0.221),
+        (1.214, 0.136),
+        (1.420, 0.0835),
+        (1.678, 0.0311),
+        (1.803, 0.0115),
+        (1.894, 0.0006),
+    ],
 )
 def test_rate_distortion_agrees_with_published_points_of_the_four_level_source(bits, distortion):
     at = effective_bits([distortion], levels=4, features=1).item()

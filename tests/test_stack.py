@@ -60,7 +60,7 @@ def assert_kernel_equals_plain_path(monkeypatch: pytest.MonkeyPatch, stack: Full
     with torch.no_grad():
         for parameter in stack.parameters():
             parameter.copy_((parameter * 16).round() / 16)
-        for slope in stack.slopes.values():
+        for slope in stack.slopes:
             slope.copy_(torch.tensor([0.25, 0.5, 1.0])[torch.randint(3, slope.shape, generator=generator)])
     x = (signal(stack, frames) * 4).round() / 4
     assert kernel(stack.layers) is not None
@@ -135,13 +135,13 @@ def test_the_kernel_takes_tensors_that_are_not_contiguous_and_frozen_parameters(
     stack = build(ENCODER, (0, 1))
     x = signal(stack, 40)
     expected = outcome(stack, x)
-    strided = x.mT.contiguous().mT
-    stack.biases[0].requires_grad_(False)
+    strided = x.mT.contiguous().mT.requires_grad_()
+    stack.flat.requires_grad_(False)
     y = stack(strided)
     assert torch.equal(y, expected[0])
     y.sum().backward()  # its gradient is an expanded scalar
-    assert stack.biases[0].grad is None
-    assert stack.biases[1].grad is not None
+    assert stack.flat.grad is None
+    assert strided.grad is not None
     assert torch.equal(stack(strided[..., ::2]), y[..., ::2])
 
 
@@ -211,12 +211,8 @@ def test_without_gradients_the_values_are_the_same_and_nothing_is_recorded() -> 
 @pytest.mark.usefixtures("native")
 def test_a_penalty_on_the_gradient_can_be_differentiated_as_in_the_plain_path(monkeypatch) -> None:
     def penalty_gradients(stack: FullyConnectedStack, x: Tensor) -> list[Tensor]:
-        stack.biases[0].requires_grad_(False)
-        wanted = [p for p in stack.parameters() if p.requires_grad][
-            :-1
-        ]  # no output's gradient depends on the last bias
         (gradient,) = torch.autograd.grad(stack(x).square().sum(), x, create_graph=True)
-        return list(torch.autograd.grad(gradient.square().sum(), wanted))
+        return list(torch.autograd.grad(gradient.square().sum(), stack.parameters()))
 
     x = signal(build(SMALL), 40).mT.contiguous().mT.requires_grad_()
     got = penalty_gradients(build(SMALL), x)
@@ -267,9 +263,13 @@ def test_a_state_dict_a_deepcopy_and_a_pickle_give_the_same_stack_back() -> None
         assert torch.equal(again(x), expected)
 
 
-def test_the_parameters_are_named_by_kind_and_layer() -> None:
-    shapes = {name: tuple(value.shape) for name, value in build(ENCODER, (0, 1)).named_parameters()}
-    assert shapes["weights.2"] == (2, 15, 30)
-    assert shapes["biases.2"] == (2, 15)
-    assert shapes["slopes.1"] == (2, 1)
-    assert "slopes.2" not in shapes
+def test_weights_biases_and_slopes_are_views_of_all_parameters() -> None:
+    stack = build(ENCODER, (0, 1))
+    assert [tuple(weight.shape) for weight in stack.weights] == [(2, 30, 30), (2, 30, 30), (2, 15, 30)]
+    assert [tuple(bias.shape) for bias in stack.biases] == [(2, 30), (2, 30), (2, 15)]
+    assert [tuple(slope.shape) for slope in stack.slopes] == [(2, 1), (2, 1), (2, 0)]
+    with torch.no_grad():
+        for number, view in enumerate([*stack.weights, *stack.biases, *stack.slopes]):
+            view.fill_(number)
+    assert torch.equal(stack.flat.unique(), torch.arange(8.0))
+    assert [name for name, _ in stack.named_parameters()] == ["flat"]

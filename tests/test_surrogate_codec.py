@@ -11,11 +11,10 @@ def test_a_zero_loss_solution_exists_within_the_network():
     rotation = torch.linalg.lstsq(target[0].T.double(), observation[0].T.double()).solution.T.float()
     codec = SurrogateCodec()
     with torch.no_grad():
-        for parameter in codec.parameters():
-            parameter.zero_()
-        for name, parameter in codec.named_parameters():
-            if "slope" in name:
-                parameter.fill_(1.0)
+        for stack in (codec.encoder, codec.decoder):
+            stack.flat.zero_()
+            for slope in stack.slopes:
+                slope.fill_(1.0)
         codec.encoder.weights[2].copy_(rotation.T[None])
         codec.decoder.weights[0].copy_(torch.eye(30)[None])
         codec.decoder.weights[2].copy_(torch.eye(30)[None])

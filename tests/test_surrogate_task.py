@@ -55,31 +55,40 @@ def test_a_member_trains_beside_others_exactly_as_it_does_alone(name):
 def test_training_is_the_textbook_loop():
     """Against nn.Linear and nn.PReLU, autograd through the formula, and torch's plain Adam."""
     task = make(["sq_mste"], seed=4)
-    parts = [p.detach().double().clone().requires_grad_() for p in task.parameters()]
-    named = dict(zip((name for name, _ in task.named_parameters()), parts, strict=True))
+    codec = task.systems["sq_mste"].codec
+    copies = [
+        [t[0].detach().double().clone().requires_grad_() for t in views]
+        for part in (codec.encoder, codec.decoder)
+        for views in (part.weights, part.biases, part.slopes)
+    ]
+    parts = [tensor for views in copies for tensor in views]
 
-    def stack(prefix, h, skips, active):
-        for k in range(3):
-            w, b = (named[f"systems.sq_mste.codec.{prefix}.{kind}.{k}"][0] for kind in ("weights", "biases"))
-            u = w @ h + b[:, None] + (h if skips[k] else 0)
-            slope = named.get(f"systems.sq_mste.codec.{prefix}.slopes.{k}")
-            h = torch.where(u > 0, u, slope[0] * u) if active[k] else u
+    def stack(weights, biases, slopes, h, skips, active):
+        for w, b, slope, skip, activation in zip(weights, biases, slopes, skips, active, strict=True):
+            u = w @ h + b[:, None] + (h if skip else 0)
+            h = torch.where(u > 0, u, slope * u) if activation else u
         return h
 
     adam = torch.optim.Adam(parts, lr=1e-4)
     source = SyntheticSource(frames=64, seed=4)
     for update in range(30):
         target, observation = (t[0].double() for t in source.draw(update))
-        z = stack("encoder", observation, (True, True, False), (True, True, False))
+        z = stack(*copies[:3], observation, (True, True, False), (True, True, False))
         error = nearest_level(z.detach(), 4)[1] - z
         z_hat = z + error.detach() * error.std() / error.std().detach()
-        decoded = stack("decoder", z_hat, (False, True, False), (True, True, True))
+        decoded = stack(*copies[3:], z_hat, (False, True, False), (True, True, True))
         adam.zero_grad()
         (decoded - target).square().mean().backward()
         adam.step()
     fit(task, updates=30, seed=4)
-    for ours, plain in zip(task.parameters(), parts, strict=True):
-        torch.testing.assert_close(ours.double(), plain, rtol=0, atol=2e-5)
+    ours = [
+        view[0].double()
+        for part in (codec.encoder, codec.decoder)
+        for views in (part.weights, part.biases, part.slopes)
+        for view in views
+    ]
+    for fast, plain in zip(ours, parts, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=0, atol=2e-5)
 
 
 def test_a_member_that_blows_up_is_recorded_and_does_not_touch_the_others():

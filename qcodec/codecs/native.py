@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import hashlib
+import itertools
 import logging
 import os
 import platform
@@ -44,12 +45,19 @@ class Layers:
         values |= {name: str(int(flag)) for name, flag in flags.items()}
         return [f"-DQCODEC_{name}={value}" for name, value in values.items()]
 
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Give the shapes of weight, bias and slope of each layer; ``(0,)`` for the slope where there is no PReLU."""
+        shapes: list[tuple[int, ...]] = []
+        for active, (n_in, n_out) in zip(self.activation, itertools.pairwise(self.widths), strict=True):
+            shapes += [(n_out, n_in), (n_out,), ((n_out if self.slope_per_channel else 1) * active,)]
+        return shapes
+
 
 @final
 class Kernel:
     """Forward and backward pass of a loaded library; all tensors are contiguous float32 on the CPU.
 
-    Parameters and their gradients are in the order weight, bias, slope of each layer, ``None`` for an absent slope.
+    Parameters and their gradients are ``(M, P)``: weight, bias and slope of each layer in this order.
     """
 
     def __init__(self, library: ctypes.CDLL, layers: Layers) -> None:
@@ -64,28 +72,28 @@ class Kernel:
         self._forward.restype = self._backward.restype = None
         self._parallel = _openmp()
 
-    def forward(self, x: Tensor, parameters: Sequence[Tensor | None], keep: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, parameters: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
         """Give the output ``(M, F, T)`` and, where asked for, what the backward pass needs."""
         members, _, frames = x.shape
         y = x.new_empty(members, self.layers.widths[-1], frames)
         kept = x.new_empty(members, -(-frames // self._chunk), self._kept) if keep else None
         self._forward(
-            _addresses(parameters), x.data_ptr(), y.data_ptr(), None if kept is None else kept.data_ptr(),
+            parameters.data_ptr(), x.data_ptr(), y.data_ptr(), None if kept is None else kept.data_ptr(),
             members, frames, torch.get_num_threads(), self._parallel,
         )  # fmt: skip
         return y, kept
 
     def backward(
-        self, x: Tensor, parameters: Sequence[Tensor | None], kept: Tensor, grad_y: Tensor, need_grad_x: bool
-    ) -> tuple[Tensor | None, list[Tensor | None]]:
+        self, x: Tensor, parameters: Tensor, kept: Tensor, grad_y: Tensor, need_grad_x: bool
+    ) -> tuple[Tensor | None, Tensor]:
         """Give the gradients of ``x``, where asked for, and of the parameters."""
         members, _, frames = x.shape
         grad_x = torch.empty_like(x) if need_grad_x else None
-        gradients = [None if p is None else torch.empty_like(p) for p in parameters]
+        gradients = torch.empty_like(parameters)
         partial = x.new_empty(members, kept.shape[1], self._partial)
         self._backward(
-            _addresses(parameters), x.data_ptr(), kept.data_ptr(), grad_y.data_ptr(),
-            None if grad_x is None else grad_x.data_ptr(), _addresses(gradients), partial.data_ptr(),
+            parameters.data_ptr(), x.data_ptr(), kept.data_ptr(), grad_y.data_ptr(),
+            None if grad_x is None else grad_x.data_ptr(), gradients.data_ptr(), partial.data_ptr(),
             members, frames, torch.get_num_threads(), self._parallel,
         )  # fmt: skip
         return grad_x, gradients
@@ -111,10 +119,6 @@ def _warn_once(reason: str) -> None:
             "slower. Install a C++ compiler such as g++, or set QCODEC_NATIVE=0 to silence this.", reason
         )  # fmt: skip
     _warned.append(reason)
-
-
-def _addresses(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
-    return (ctypes.c_void_p * len(tensors))(*[None if t is None else t.data_ptr() for t in tensors])
 
 
 def _library(layers: Layers) -> ctypes.CDLL:

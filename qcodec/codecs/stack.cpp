@@ -53,18 +53,18 @@ constexpr int64_t parameters_before(int layer, int kind) {
 constexpr int64_t KEPT = kept_before(LAYERS), PARAMETERS = parameters_before(LAYERS, 0);
 
 struct Call {
-    const float* const* parameters;  // weight, bias, slope of each layer
+    const float* parameters;  // PARAMETERS of each member: weight, bias, slope of each layer
     const float* x;
     float* y;
     float* kept;  // null: nothing is kept
     const float* grad_y;
-    float* grad_x;            // null: not needed
-    float* const* gradients;  // like parameters
-    float* partial;
+    float* grad_x;     // null: not needed
+    float* gradients;  // like parameters
+    float* partial;    // like parameters, for each chunk
     int64_t members, frames, chunks;
 
     template <int LAYER, int KIND> const float* parameter(int64_t member) const {
-        return parameters[3 * LAYER + KIND] + member * parameter_size(LAYER, KIND);
+        return parameters + member * PARAMETERS + parameters_before(LAYER, KIND);
     }
 };
 
@@ -106,7 +106,8 @@ template <int L> void forward_layers(const Call& call, int64_t member, float* ke
             if constexpr (SKIP[L] && AFTER) u += load(in + row * TILE + frame);
             store(next + row * TILE + frame, u);
         };
-        product<OUT, IN, IN, 1, TILE>(call.parameter<L, 0>(member), in, TILE, [=](int row) { return bias[row]; }, finish);
+        auto start = [=](int row) { return bias[row]; };
+        product<OUT, IN, IN, 1, TILE>(call.parameter<L, 0>(member), in, TILE, start, finish);
         forward_layers<L + 1>(call, member, kept_tile);
     }
 }
@@ -116,7 +117,8 @@ void forward_chunk(const Call& call, int64_t task) {
     for (int64_t t = first; t < first + CHUNK && t < call.frames; t += TILE) {
         const int count = call.frames - t < TILE ? int(call.frames - t) : TILE;
         float* kept_tile = call.kept ? call.kept + task * KEPT + (t - first) : nullptr;
-        copy_in<WIDTHS[0]>(workspace.tile[0], TILE, call.x + member * WIDTHS[0] * call.frames + t, call.frames, count, TILE);
+        const float* x = call.x + member * WIDTHS[0] * call.frames + t;
+        copy_in<WIDTHS[0]>(workspace.tile[0], TILE, x, call.frames, count, TILE);
         forward_layers<0>(call, member, kept_tile);
         copy_out<WIDTHS[LAYERS]>(call.y + member * WIDTHS[LAYERS] * call.frames + t, workspace.tile[LAYERS % 2], TILE,
                                  call.frames, count);
@@ -138,7 +140,8 @@ template <int L> void rebuild_inputs(const Call& call, int64_t member, const flo
     }
 }
 
-template <int L> void backward_layers(const Call& call, int64_t member, const float* kept_chunk, int frames, float* partial) {
+template <int L>
+void backward_layers(const Call& call, int64_t member, const float* kept_chunk, int frames, float* partial) {
     if constexpr (L >= 0) {
         constexpr int OUT = WIDTHS[L + 1], IN = WIDTHS[L];
         float *g = workspace.g, *d = workspace.d;
@@ -185,14 +188,12 @@ void backward_chunk(const Call& call, int64_t task) {
 }
 
 void add_partial_sums(const Call& call, int64_t member) {
-    for (int i = 0; i < 3 * LAYERS; ++i) {
-        const int64_t size = parameter_size(i / 3, i % 3);
-        float* sum = call.gradients[i] + member * size;
-        std::memset(sum, 0, size * sizeof(float));
-        for (int64_t chunk = 0; chunk < call.chunks; ++chunk) {
-            const float* part = call.partial + (member * call.chunks + chunk) * PARAMETERS + parameters_before(i / 3, i % 3);
-            for (int64_t k = 0; k < size; ++k) sum[k] += part[k];
-        }
+    float* sum = call.gradients + member * PARAMETERS;
+    const float* part = call.partial + member * call.chunks * PARAMETERS;
+    std::memcpy(sum, part, PARAMETERS * sizeof(float));
+    for (int64_t chunk = 1; chunk < call.chunks; ++chunk) {
+        part += PARAMETERS;
+        for (int64_t k = 0; k < PARAMETERS; ++k) sum[k] += part[k];
     }
 }
 
@@ -229,15 +230,15 @@ extern "C" {
 // Frames of a chunk, and the floats that one chunk keeps for the backward pass and writes as partial sums.
 void qcodec_sizes(int64_t* sizes) { sizes[0] = CHUNK, sizes[1] = KEPT, sizes[2] = PARAMETERS; }
 
-void qcodec_forward(const float* const* parameters, const float* x, float* y, float* kept, int64_t members,
-                    int64_t frames, int64_t threads, Parallel parallel) {
+void qcodec_forward(const float* parameters, const float* x, float* y, float* kept, int64_t members, int64_t frames,
+                    int64_t threads, Parallel parallel) {
     const int64_t chunks = (frames + CHUNK - 1) / CHUNK;
     const Call call{parameters, x, y, kept, nullptr, nullptr, nullptr, nullptr, members, frames, chunks};
     run(forward_chunk, call, members * chunks, threads, parallel);
 }
 
-void qcodec_backward(const float* const* parameters, const float* x, float* kept, const float* grad_y, float* grad_x,
-                     float* const* gradients, float* partial, int64_t members, int64_t frames, int64_t threads,
+void qcodec_backward(const float* parameters, const float* x, float* kept, const float* grad_y, float* grad_x,
+                     float* gradients, float* partial, int64_t members, int64_t frames, int64_t threads,
                      Parallel parallel) {
     const int64_t chunks = (frames + CHUNK - 1) / CHUNK;
     const Call call{parameters, x, nullptr, kept, grad_y, grad_x, gradients, partial, members, frames, chunks};

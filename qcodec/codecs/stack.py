@@ -1,6 +1,5 @@
 """A stack of fully connected layers with PReLU and skip connections, several independent stacks side by side."""
 
-import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -20,7 +19,8 @@ class FullyConnectedStack(nn.Module):
     Layer ``l`` computes ``u = W h + b`` and the PReLU of ``u``, where it has one; a skip connection adds ``h`` before
     or after the PReLU. In float32 on the CPU a compiled kernel computes it, where a C++ compiler is found; setting the
     environment variable ``QCODEC_NATIVE=0`` prevents that. The kernel's results for a member depend neither on the
-    other members nor on the number of threads.
+    other members nor on the number of threads. All parameters of a member lie side by side in ``flat``, which spares
+    the optimizer a visit to each of them; ``weights``, ``biases`` and ``slopes`` are views of it.
 
     Args:
         members: Number of stacks side by side.
@@ -66,18 +66,32 @@ class FullyConnectedStack(nn.Module):
         self.layers = Layers(
             tuple(widths), tuple(skip), tuple(activation), skip_position == "after", slope == "channel"
         )
-        self.weights, self.biases, self.slopes = nn.ParameterList(), nn.ParameterList(), nn.ParameterDict()
-        device = generators[0].device
-        for layer, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
-            self.weights.append(nn.Parameter(torch.empty(members, n_out, n_in, device=device)))
-            self.biases.append(nn.Parameter(torch.empty(members, n_out, device=device)))
-            if activation[layer]:
-                columns = n_out if slope == "channel" else 1
-                self.slopes[str(layer)] = nn.Parameter(torch.full((members, columns), 0.25, device=device))
+        size = sum(math.prod(shape) for shape in self.layers.shapes())
+        self.flat = nn.Parameter(torch.full((members, size), 0.25, device=generators[0].device))
+        self._draw(generators)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """Weight of each layer, ``(members, widths[l + 1], widths[l])``, as a view."""
+        return _views(self.layers, self.flat)[0::3]
+
+    @property
+    def biases(self) -> list[Tensor]:
+        """Bias of each layer, ``(members, widths[l + 1])``, as a view."""
+        return _views(self.layers, self.flat)[1::3]
+
+    @property
+    def slopes(self) -> list[Tensor]:
+        """Slope of each layer's PReLU, ``(members, 1 or widths[l + 1])``, as a view; of no columns where there is none."""
+        return _views(self.layers, self.flat)[2::3]
+
+    @torch.no_grad()
+    def _draw(self, generators: Sequence[torch.Generator]) -> None:
+        weights, biases = self.weights, self.biases
         for member, generator in enumerate(generators):
-            for weight, bias in zip(self.weights, self.biases, strict=True):
-                nn.init.kaiming_uniform_(weight[member], a=math.sqrt(5), generator=generator)
+            for weight, bias in zip(weights, biases, strict=True):
                 bound = 1 / math.sqrt(weight.shape[-1])
+                nn.init.kaiming_uniform_(weight[member], a=math.sqrt(5), generator=generator)
                 nn.init.uniform_(bias[member], -bound, bound, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,33 +99,30 @@ class FullyConnectedStack(nn.Module):
         if x.dim() != 3 or x.shape[:2] != (self.members, self.layers.widths[0]):
             expected = f"({self.members}, {self.layers.widths[0]}, T)"
             raise ValueError(f"the stack maps a signal of shape {expected}, not {tuple(x.shape)}")
-        parameters = self._ordered_parameters()
-        native = kernel(self.layers) if _suits_kernel(x, parameters) else None
+        native = kernel(self.layers) if _suits_kernel(x, self.flat) else None
         if native is None:
-            return _plain(self.layers, x, parameters)
-        x, parameters = _contiguous(x, parameters)
-        if torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (x, *parameters)):
-            y: Tensor = _NativeStack.apply(native, x, *parameters)  # type: ignore[no-untyped-call]  # not annotated by torch
+            return _plain(self.layers, x, self.flat)
+        x, flat = x.contiguous(), self.flat.contiguous()
+        if torch.is_grad_enabled() and (x.requires_grad or flat.requires_grad):
+            y: Tensor = _NativeStack.apply(native, x, flat)  # type: ignore[no-untyped-call]  # not annotated by torch
             return y
-        return native.forward(x, parameters, keep=False)[0]
-
-    def _ordered_parameters(self) -> list[Tensor | None]:
-        weights, biases, slopes = self.weights, self.biases, self.slopes  # each look-up in a module is slow
-        ordered: list[Tensor | None] = []
-        for layer, active in enumerate(self.layers.activation):
-            ordered += [weights[layer], biases[layer], slopes[str(layer)] if active else None]
-        return ordered
+        return native.forward(x, flat, keep=False)[0]
 
 
-def _plain(layers: Layers, h: Tensor, parameters: Sequence[Tensor | None]) -> Tensor:
-    for layer, skip in enumerate(layers.skip):
+def _views(layers: Layers, flat: Tensor) -> list[Tensor]:
+    shapes = layers.shapes()
+    parts = flat.split([math.prod(shape) for shape in shapes], dim=1)
+    return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _plain(layers: Layers, h: Tensor, flat: Tensor) -> Tensor:
+    parameters = _views(layers, flat)
+    for layer, (skip, active) in enumerate(zip(layers.skip, layers.activation, strict=True)):
         weight, bias, slope = parameters[3 * layer : 3 * layer + 3]
-        assert weight is not None
-        assert bias is not None
         u = torch.baddbmm(bias[:, :, None], weight, h)
         if skip and not layers.skip_after:
             u = u + h
-        if slope is not None:  # members and features are the channels of one PReLU
+        if active:  # members and features are the channels of one PReLU
             u = F.prelu(u.flatten(0, 1)[None], slope.expand(u.shape[:2]).flatten()).view(u.shape)
         h = u + h if skip and layers.skip_after else u
     return h
@@ -119,33 +130,26 @@ def _plain(layers: Layers, h: Tensor, parameters: Sequence[Tensor | None]) -> Te
 
 class _NativeStack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, native: Kernel, x: Tensor, *parameters: Tensor | None) -> Tensor:
-        y, kept = native.forward(x, parameters, keep=True)
+    def forward(ctx: Any, native: Kernel, x: Tensor, flat: Tensor) -> Tensor:
+        y, kept = native.forward(x, flat, keep=True)
         ctx.native = native
-        ctx.save_for_backward(x, kept, *parameters)
+        ctx.save_for_backward(x, flat, kept)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
-        x, kept, *parameters = ctx.saved_tensors
+        x, flat, kept = ctx.saved_tensors
+        _, need_x, need_flat = ctx.needs_input_grad
         if torch.is_grad_enabled():  # a second derivative is wanted, which the kernel does not have
-            needed = [p if need else None for p, need in zip((x, *parameters), ctx.needs_input_grad[1:], strict=True)]
-            wanted = [p for p in needed if p is not None]
-            y = _plain(ctx.native.layers, x, parameters)
-            found = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=True))
-            return None, *(None if p is None else next(found) for p in needed)
-        need_x = ctx.needs_input_grad[1]
-        grad_x, gradients = ctx.native.backward(x, parameters, kept, grad_y.contiguous(), need_grad_x=need_x)
-        return None, grad_x, *gradients
+            wanted = [tensor for tensor, need in ((x, need_x), (flat, need_flat)) if need]
+            found = iter(torch.autograd.grad(_plain(ctx.native.layers, x, flat), wanted, grad_y, create_graph=True))
+            return None, next(found) if need_x else None, next(found) if need_flat else None
+        return None, *ctx.native.backward(x, flat, kept, grad_y.contiguous(), need_grad_x=need_x)
 
 
-def _contiguous(x: Tensor, parameters: Sequence[Tensor | None]) -> tuple[Tensor, list[Tensor | None]]:
-    return x.contiguous(), [None if p is None else p.contiguous() for p in parameters]
-
-
-def _suits_kernel(x: Tensor, parameters: Sequence[Tensor | None]) -> bool:
+def _suits_kernel(x: Tensor, flat: Tensor) -> bool:
     if torch.compiler.is_compiling() or os.environ.get("QCODEC_NATIVE") == "0":
         return False
     if torch.is_autocast_enabled("cpu") or type(x) not in (Tensor, nn.Parameter) or x.numel() == 0:
         return False
-    return all(p is None or (p.dtype == torch.float32 and p.device.type == "cpu") for p in (x, *parameters))
+    return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (x, flat))

@@ -57,7 +57,9 @@ class Cosine(Schedule):
         if not 0 <= self.final <= self.rate:
             raise ValueError(f"final={self.final} is no rate to end at: give 0 to rate={self.rate}")
         if not 0 <= self.hold < self.updates:
-            raise ValueError(f"hold={self.hold} leaves no update to decay in: give 0 to updates - 1 = {self.updates - 1}")
+            raise ValueError(
+                f"hold={self.hold} leaves no update to decay in: give 0 to updates - 1 = {self.updates - 1}"
+            )
 
     def learning_rate(self, update: int) -> float:
         """Give the rate at ``update``."""
