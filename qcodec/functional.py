@@ -27,19 +27,45 @@ def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Te
         ([0, 1, 2, 2], [-1.5, -0.5, 0.5, 0.5])
     """
     wide = z if z.dtype in (torch.float32, torch.float64) else z.float()
-    index = (wide / step + levels / 2).floor_().clamp_(0, levels - 1)
+    scaled = wide if step == 1 else wide / step
+    index = (scaled + levels / 2).floor_().clamp_(0, levels - 1)
     value = level_value(index, levels, step)
     return index.nan_to_num_(0.0).long(), value.to(z.dtype)
 
 
 def level_value(index: Tensor, levels: int, step: float = 1.0) -> Tensor:
     """Give the value ``(index - (levels - 1) / 2) * step`` of a level's index, in the default or the index's dtype."""
-    return (index - (levels - 1) / 2) * step
+    centred = index - (levels - 1) / 2
+    return centred if step == 1 else centred * step
 
 
 def mean_absolute(z: Tensor) -> Tensor:
     """Mean absolute value per sample of an embedding ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
-    return z.abs().mean(dim=(-2, -1))
+    return torch.linalg.vector_norm(z, ord=1, dim=(1, 2)) / z[0].numel()
+
+
+class _MeanSquaredError(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
+        error = x - target
+        ctx.save_for_backward(error)
+        return torch.linalg.vector_norm(error, dim=(1, 2)).square_() / x[0].numel()
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]  # torch ships it without annotations
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (error,) = ctx.saved_tensors
+        return error * (grad * (2 / error[0].numel()))[:, None, None], None
+
+
+def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error per sample of ``(B, D, T)`` tensors, ``(B,)``; ``target`` gets no gradient.
+
+    Example:
+        >>> mean_squared_error(torch.ones(2, 1, 4), torch.zeros(2, 1, 4))
+        tensor([1., 1.])
+    """
+    return _apply(_MeanSquaredError, x, target)
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -85,10 +111,11 @@ class _ModifiedStraightThrough(torch.autograd.Function):
         error = (z_q - z) if z.dtype == wide else z_q.to(wide) - z.to(wide)
         g = grad.to(wide)
         inner = (g * error).sum(ctx.dims, keepdim=True)
-        power = total = error.square().sum(ctx.dims, keepdim=True)
+        mean = error.mean(ctx.dims, keepdim=True) if ctx.centred else error.new_zeros(())
         if ctx.centred:
-            error = error - error.mean(ctx.dims, keepdim=True)
-            power = error.square().sum(ctx.dims, keepdim=True)
+            error = error - mean
+        power = torch.linalg.vector_norm(error, dim=ctx.dims, keepdim=True).square_()
+        total = power + mean.square() * (error.numel() / power.numel())
         ratio = (inner / power).masked_fill_(power <= torch.finfo(wide).eps * total, 0.0)
         return torch.addcmul(g, error, ratio, value=-1).to(z.dtype), None, None, None
 

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from qcodec.functional import level_value, nearest_level
+from qcodec.functional import level_value, mean_squared_error, nearest_level
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
 from qcodec.quantizers.estimators import STE, GradientEstimator
 
@@ -48,7 +48,7 @@ class ScalarQuantizer(Quantizer):
         check_embedding(z, "ScalarQuantizer", level)
         codes, hard = nearest_level(z.detach(), self.levels, self.step)
         bits = z.new_full((z.shape[0], z.shape[2]), z.shape[1] * math.log2(self.levels), dtype=torch.float32)
-        losses = {"commitment": (z - hard).square().mean(dim=(1, 2))}
+        losses = {"commitment": mean_squared_error(z, hard)}
         return QuantizerOutput(self.estimator(z, hard), codes, bits, losses, hard)
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.data.synthetic import DrawBlock, stream_seed
-from qcodec.functional import mean_absolute
+from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.rate import effective_bits, empirical_entropy
 from qcodec.tasks.schedules import Constant, Schedule
 from qcodec.tasks.system import System, SystemCodec
@@ -84,11 +84,10 @@ class SurrogateTask(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with its default betas, as in arXiv 2502.04770, section 4."""
-        groups = [
-            {"params": list(system.parameters()), "lr": schedule.learning_rate(0)}
-            for system, schedule in zip(self.systems.values(), self.schedules, strict=True)
-        ]
-        return torch.optim.Adam(groups, fused=True)
+        groups: dict[Schedule, list[nn.Parameter]] = {}  # systems of one schedule share a call of the optimizer
+        for schedule, system in zip(self.schedules, self.systems.values(), strict=True):
+            groups.setdefault(schedule, []).extend(system.parameters())
+        return torch.optim.Adam([{"params": parameters} for parameters in groups.values()], fused=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep a recipe's settings, which are plain data; objects from Python code would need a loader that runs code."""
@@ -105,7 +104,7 @@ class SurrogateTask(LightningModule):
                 optimizer.zero_grad()
                 self._backward(block, update, row)
                 self._average_gradients()
-                for group, schedule in zip(optimizer.param_groups, self.schedules, strict=True):
+                for group, schedule in zip(optimizer.param_groups, dict.fromkeys(self.schedules), strict=True):
                     group["lr"] = schedule.learning_rate(update)
                 optimizer.step()
         if block.count:
@@ -122,7 +121,7 @@ class SurrogateTask(LightningModule):
         noise_seeds = [stream_seed(seed, block.source.rank, update) for seed in self.seeds]
         for index, system in enumerate(self.systems.values()):
             decoded, z, output = system(observed, noise_seeds)
-            mse = (decoded - target).square().mean(dim=(1, 2))
+            mse = mean_squared_error(decoded, target)
             weighted = system.losses.total(output.losses)
             (mse if weighted is None else mse + weighted).sum().backward()
             stats[0, index] = mse.detach()
@@ -177,7 +176,7 @@ class SurrogateTask(LightningModule):
             rows = []
             for system in self.systems.values():
                 decoded, _, output = system(observed, self.seeds)
-                hard_mse = (decoded - target).square().mean(dim=(1, 2))
+                hard_mse = mean_squared_error(decoded, target)
                 rows.append(torch.stack([hard_mse, output.bits.mean(dim=1), empirical_entropy(output.codes)]))
             self._held_out.append(torch.stack(rows, dim=1).double())
             self._levels = block.source.levels
