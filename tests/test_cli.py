@@ -9,7 +9,6 @@ import torch
 import yaml
 
 from qcodec.cli import main
-from qcodec.cli.messages import innermost
 
 FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--data.init_args.frames=50"]
 FAST += ["--data.init_args.updates_per_epoch=4", "--data.init_args.held_out_draws=1"]
@@ -31,7 +30,7 @@ def error_of(capsys, *words, **settings):
 
 
 def table(path):
-    return list(csv.DictReader(path.open(encoding="utf-8")))
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def test_a_fit_leaves_its_settings_its_metrics_and_a_checkpoint(tmp_path):
@@ -111,12 +110,13 @@ def test_a_users_own_quantizer_needs_no_more_than_its_dotted_path(tmp_path, monk
         (["report", "nowhere"], "nowhere"),
         (["--model.init_args.systems.sq_mste.quantizer.init_args.levels=1"], "levels=1 carries no information"),
         (["--model.init_args.systems.sq_mste.quantizer.init_args.levels=many"], "levels.*many"),
-        (["--model.init_args.systems.sq_mste.losses.comitment=0.1"], "comitment"),
-        (["--model.init_args.systems.sq_mste.quantizer=NoSuchQuantizer"], "NoSuchQuantizer"),
-        (["--model.init_args.sytems=1"], "sytems"),
+        (["--model.init_args.systems.sq_mste.losses.comitment=0.1"], "no setting 'comitment': choose one of commitment"),
+        (["--model.init_args.systems.sq_mste.quantizer=NoSuchQuantizer"], "'NoSuchQuantizer' is no class"),
+        (["--model.init_args.sytems=1"], "no setting 'sytems': choose one of systems, seeds"),
         (["--model.init_args.features=20"], "30 features a frame and the task 20"),
         (["--data.init_args.rotation=often"], "rotation.*often"),
-        (["--trainer.max_epoch=1"], "max_epoch"),
+        (["--trainer.max_epokhs=1"], "max_epokhs"),
+        (["--model.init_args.systems.sq_mste.quantizer.init_args.levles=4"], "no setting 'levles'.*levels, step, estimator"),
         (["--ckpt_path=missing.ckpt"], "there is no checkpoint missing.ckpt"),
     ],
 )
@@ -140,6 +140,12 @@ def test_a_folder_that_holds_a_run_is_not_written_over(capsys, tmp_path):
 def test_a_damaged_checkpoint_is_an_error_of_one_line(capsys, tmp_path):
     (tmp_path / "bad.ckpt").write_bytes(b"not a checkpoint")
     assert "bad.ckpt" in error_of(capsys, "--ckpt_path=bad.ckpt", "--run_dir=run")
+
+
+def test_a_checkpoint_of_another_model_is_an_error_of_one_line(capsys):
+    fit("--run_dir=run")
+    arguments = ["--ckpt_path=run/checkpoints/last.ckpt", "--run_dir=other"]
+    assert "is of another model than this recipe's" in error_of(capsys, *arguments, recipe="surrogate/na")
 
 
 def test_recipes_are_listed_with_their_claims(capsys):
@@ -178,8 +184,3 @@ def test_ctrl_c_keeps_the_state_and_gives_the_usual_status(tmp_path):
     resume = ["--ckpt_path=run/checkpoints/last.ckpt", f"--trainer.max_epochs={epochs}"]
     assert main([*command[3:], *resume]) == 0
     assert table(metrics)[-1]["step"] == str(epochs * 200)
-
-
-def test_an_error_of_many_lines_is_told_by_its_keys_and_its_cause():
-    nested = 'Parser key "a":\n  Problem with given class_path:\n    Parser key "b":\n      Expected a <class \'int\'>'
-    assert innermost(nested) == "a.b: Expected a <class 'int'>"

@@ -24,7 +24,7 @@ def header(path):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_runs_and_logs_a_row_with_every_system(name, tmp_path):
     assert main(["fit", "--config", name, "--run_dir", str(tmp_path / "run"), *SHORT]) == 0
-    (row,) = csv.DictReader((tmp_path / "run" / "metrics.csv").open(encoding="utf-8"))
+    (row,) = csv.DictReader((tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines())
     assert (row["epoch"], row["step"]) == ("0", "3")
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
     for system in config["model"]["init_args"]["systems"]:

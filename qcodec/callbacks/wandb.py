@@ -50,6 +50,13 @@ class Wandb(WandbLogger):
             settings={"silent": True, "console": "off"},
         )
 
+    def finalize(self, status: str) -> None:
+        """End W&B's run, so that the process may begin another."""
+        super().finalize(status)
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=int(status != "success"))
+            self._experiment = None
+
 
 def _has_account() -> bool:
     if os.environ.get("WANDB_API_KEY"):

@@ -1,11 +1,13 @@
 """The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders."""
 
 import logging
+import pickle
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import ArgumentError
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
@@ -35,8 +37,12 @@ def train(command: str, arguments: Sequence[str]) -> None:
         _ignore_warnings_that_do_not_apply()
         try:
             RunFolderCLI(command, words, recipe)
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:
             raise ValueError(innermost(str(error))) from error
+        except SystemExit as end:  # Lightning's answer to Ctrl-C, after it has saved the state
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
 
 
 class RunFolderCLI(LightningCLI):
@@ -78,8 +84,8 @@ class RunFolderCLI(LightningCLI):
         """Choose the run folder and tell the loggers."""
         config = self.config[str(self.subcommand)]
         checkpoint = Path(config.ckpt_path) if config.get("ckpt_path") else None
-        if checkpoint is not None and not checkpoint.is_file():
-            raise ValueError(f"there is no checkpoint {checkpoint}: give a file that an earlier run wrote")
+        if checkpoint is not None:
+            _check_checkpoint(checkpoint)
         choose = training_folder if self.subcommand == "fit" else measuring_folder
         self.run_dir = choose(config.run_dir, self.recipe, checkpoint)
         config.trainer.default_root_dir = str(self.run_dir)
@@ -97,7 +103,7 @@ class RunFolderCLI(LightningCLI):
             path.parent.mkdir(parents=True, exist_ok=True)
             config = self.config[str(self.subcommand)].clone()
             config.run_dir = config.ckpt_path = None
-            self._parser(self.subcommand).save(config, str(path), skip_none=True, multifile=False)
+            self._parser(self.subcommand).save(config, str(path), skip_unset=True, multifile=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the table of metrics, and the callbacks that every run has."""
@@ -110,7 +116,7 @@ class RunFolderCLI(LightningCLI):
                 callback.dirpath = callback.dirpath or str(self.run_dir / "checkpoints")
         if config.enable_progress_bar is not False:
             _add_unless_given(callbacks, ProgressBar, ProgressLine())
-        if self.subcommand == "fit" and config.enable_checkpointing is not False:
+        if config.enable_checkpointing is not False:
             _add_unless_given(callbacks, ModelCheckpoint, self._checkpoint())
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir / "predictions")))
@@ -126,10 +132,33 @@ class RunFolderCLI(LightningCLI):
             enable_version_counter=False,
         )
 
+    def fit(self, model: LightningModule, **kwargs: Any) -> None:
+        """Train; a checkpoint of another model is told in one line."""
+        try:
+            self.trainer.fit(model, **kwargs)
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            raise ValueError(
+                f"the checkpoint {kwargs.get('ckpt_path')} is of another model than this recipe's: "
+                f"resume with --config {self.run_dir / 'config.yaml'}"
+            ) from error
+
     def after_fit(self) -> None:
         """Say where the results are."""
         if self.trainer.is_global_zero:
             print(f"{self.run_dir}: draw its curves with `qcodec report {self.run_dir}`")
+
+
+def _check_checkpoint(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"there is no checkpoint {path}: give a file that an earlier run wrote")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged or no checkpoint: give a file that an earlier run wrote") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise ValueError(f"{path} holds no Lightning checkpoint: give a file that an earlier run wrote")
 
 
 def _listed(value: Any) -> list[Any]:
@@ -157,6 +186,7 @@ def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
 
 
 def _ignore_warnings_that_do_not_apply() -> None:
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"lightning\.|jsonargparse")  # not ours to mend
     for message in (
         ".*does not have many workers.*",  # data is drawn on the device
         ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's
