@@ -40,8 +40,9 @@ def level_value(index: Tensor, levels: int, step: float = 1.0) -> Tensor:
 
 
 def mean_absolute(z: Tensor) -> Tensor:
-    """Mean absolute value per sample of an embedding ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
-    return torch.linalg.vector_norm(z, ord=1, dim=(1, 2)) / z[0].numel()
+    """Mean absolute value per sample of ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
+    total: Tensor = torch.linalg.vector_norm(z, ord=1, dim=(1, 2))
+    return total / z[0].numel()
 
 
 class _MeanSquaredError(torch.autograd.Function):
@@ -49,10 +50,11 @@ class _MeanSquaredError(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
         error = x - target
         ctx.save_for_backward(error)
-        return torch.linalg.vector_norm(error, dim=(1, 2)).square_() / x[0].numel()
+        norm: Tensor = torch.linalg.vector_norm(error, dim=(1, 2))
+        return norm.square_() / x[0].numel()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch ships it without annotations
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (error,) = ctx.saved_tensors
         return error * (grad * (2 / error[0].numel()))[:, None, None], None
@@ -104,7 +106,7 @@ class _ModifiedStraightThrough(torch.autograd.Function):
         return z_q.view_as(z_q)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch ships it without annotations
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         z, z_q = ctx.saved_tensors
         wide = torch.promote_types(z.dtype, torch.float32)
@@ -121,10 +123,11 @@ class _ModifiedStraightThrough(torch.autograd.Function):
 
 
 def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magnitude: str = "std") -> Tensor:
-    r"""Return ``z_q`` exactly, with the gradient of the modified straight-through estimator (arXiv 2502.04770, eq. 10-11).
+    r"""Return ``z_q`` exactly, with the gradient of the modified straight-through estimator.
 
-    The estimator's training forward is ``z + sg[q] * sigma / sg[sigma]`` with ``q = z_q - z`` and ``sigma`` the standard
-    deviation of ``q``, whose value is ``z_q``. With ``g`` the gradient of the output, the gradient of ``z`` is
+    The estimator's training forward (arXiv 2502.04770, eq. 10-11) is ``z + sg[q] * sigma / sg[sigma]`` with
+    ``q = z_q - z`` and ``sigma`` the standard deviation of ``q``; its value is ``z_q``. With ``g`` the
+    gradient of the output, the gradient of ``z`` is
 
     * ``magnitude="std"``: ``g - (q - mean q) <g, q> / sum (q - mean q)^2``,
     * ``magnitude="rms"``: ``g - q <g, q> / sum q^2``, the projection of ``g`` off ``q``,

@@ -27,7 +27,8 @@ def empirical_entropy(codes: Tensor) -> Tensor:
         return torch.full((batch,), math.nan, device=codes.device)
     stage = torch.arange(batch * stages, device=codes.device).view(batch, stages, 1)
     counts = torch.bincount((stage * symbols + codes + 1).flatten(), minlength=batch * stages * symbols)
-    return torch.special.entr(counts.view(batch, stages, -1) / frames).sum(dim=(1, 2)) / math.log(2)
+    nats: Tensor = torch.special.entr(counts.view(batch, stages, -1) / frames)
+    return nats.sum(dim=(1, 2)) / math.log(2)
 
 
 def kbps(bits_per_frame: float, frame_rate: float) -> float:

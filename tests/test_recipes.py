@@ -18,7 +18,7 @@ SHORT = [
 
 def header(path):
     lines = path.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]]
+    return lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
 
 
 @pytest.mark.parametrize("name", RECIPES)

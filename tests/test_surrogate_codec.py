@@ -6,7 +6,7 @@ from qcodec.data.synthetic import SyntheticSource
 
 
 def test_a_zero_loss_solution_exists_within_the_network():
-    """Identity skips, the rotation's transpose in the encoder's last layer, slopes of one (the data need no learning)."""
+    """Identity skips, the rotation's transpose in the encoder's last layer, slopes of one."""
     target, observation = SyntheticSource(frames=500).draw(0)
     rotation = torch.linalg.lstsq(target[0].T.double(), observation[0].T.double()).solution.T.float()
     codec = SurrogateCodec()

@@ -130,7 +130,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, stop_aft
     }
 
 
-class Interruption(Exception):
+class InterruptionError(Exception):
     pass
 
 
@@ -143,7 +143,7 @@ def test_a_run_that_crashed_anywhere_resumes_exactly(tmp_path, updates):
         def _average_gradients(self):
             if self.trainer.global_step == updates:
                 self.trainer.save_checkpoint(tmp_path / "crash.ckpt")
-                raise Interruption
+                raise InterruptionError
 
         def on_train_epoch_end(self):
             super().on_train_epoch_end()
@@ -151,7 +151,7 @@ def test_a_run_that_crashed_anywhere_resumes_exactly(tmp_path, updates):
 
     whole = make(names)
     logged = fit(whole, epochs=3).logged_metrics
-    with pytest.raises(Interruption):
+    with pytest.raises(InterruptionError):
         fit(Crashing({name: SYSTEMS[name]() for name in names}), epochs=3)
     resumed = make(names)
     trainer = fit(resumed, epochs=3, checkpoint=tmp_path / "crash.ckpt")
@@ -203,7 +203,9 @@ def test_data_of_another_width_is_named():
 
 
 def test_a_weight_for_a_loss_that_the_quantizer_lacks_is_named():
-    with pytest.raises(ValueError, match="the weight of 'codebook' is 1.0, but the quantizer's losses are: commitment"):
+    with pytest.raises(
+        ValueError, match=r"the weight of 'codebook' is 1\.0, but the quantizer's losses are: commitment"
+    ):
         fit(SurrogateTask({"a": System(ScalarQuantizer(estimator=STE()), LossWeights(codebook=1.0))}))
 
 

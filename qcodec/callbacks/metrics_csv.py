@@ -45,11 +45,11 @@ class MetricsCSV(Logger):
         """Empty: a folder holds one run."""
         return ""
 
-    @rank_zero_only  # type: ignore[untyped-decorator]  # lightning_utilities ships it without annotations
+    @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: ``config.yaml`` in the same folder says it all."""
 
-    @rank_zero_only  # type: ignore[untyped-decorator]  # as above
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add values to the row of ``step``; a value given before is replaced."""
         step = 0 if step is None else step
@@ -67,7 +67,8 @@ class MetricsCSV(Logger):
     def _carry_on(self, path: Path, step: int) -> None:
         """Keep the complete rows before ``step`` of a file that is there already."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._columns, rows = [*_INDEX], []
+        rows: list[dict[str, str]] = []
+        self._columns = [*_INDEX]
         if path.is_file():
             columns, rows = _read(path)
             self._columns = columns or self._columns

@@ -67,7 +67,7 @@ def _has_account() -> bool:
         return False
 
 
-@rank_zero_only  # type: ignore[untyped-decorator]  # lightning_utilities ships it without annotations
+@rank_zero_only
 def _run_id(folder: Path) -> str:
     """Give the id that the folder's run was given when it began."""
     path = folder / "wandb" / "run-id"
@@ -77,6 +77,6 @@ def _run_id(folder: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-@rank_zero_only  # type: ignore[untyped-decorator]  # as above
+@rank_zero_only
 def _tell(folder: Path) -> None:
     _log.warning("W&B runs offline; upload the curves later with: wandb sync %s/wandb/offline-run-*", folder)

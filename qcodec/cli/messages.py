@@ -13,7 +13,7 @@ def innermost(message: str) -> str:
     """Give the keys and the deepest cause of one of jsonargparse's nested, many-lined messages, and the known names.
 
     Example:
-        >>> innermost('Parser key "model":\\n  Errors:\\n    - Parser key "levels":\\n        Expected a <class \\'int\\'>')
+        >>> innermost('Parser key "model":\\n  Parser key "levels":\\n    Expected a <class \\'int\\'>')
         'model.levels: expected int'
     """
     lines = [line for line in message.splitlines() if line.strip(" -")]
@@ -49,6 +49,6 @@ def _names(class_path: str, group: str | None) -> list[str]:
     module, _, name = class_path.rpartition(".")
     owner = getattr(import_module(module), name)
     if group is None:
-        return [parameter for parameter in inspect.signature(owner).parameters]
+        return list(inspect.signature(owner).parameters)
     kind = typing.get_type_hints(owner if dataclasses.is_dataclass(owner) else owner.__init__).get(group)
     return [field.name for field in dataclasses.fields(kind)] if isinstance(kind, type) else []

@@ -20,7 +20,7 @@ def all_recipes() -> dict[str, Path]:
 
 
 def find_recipe(name: str) -> Path:
-    """Give the path of a recipe named by path or by short name; ``ValueError`` with the nearest names if there is none."""
+    """Give the path of a recipe named by path or short name; ``ValueError`` with the nearest names if there is none."""
     known = all_recipes()
     if (path := Path(name)).is_file():
         return path

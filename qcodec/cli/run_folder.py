@@ -45,7 +45,7 @@ def training_folder(wanted: Path | None, recipe: str, resuming: Path | None) -> 
 
 
 def measuring_folder(wanted: Path | None, recipe: str, checkpoint: Path | None) -> Path:
-    """Choose the folder of a ``validate``, ``test`` or ``predict``: the one wanted, the checkpoint's run, or a new one."""
+    """Choose the folder of the other commands: the one wanted, the checkpoint's run, or a new one."""
     if wanted is not None:
         return wanted
     return _run_of(checkpoint) if checkpoint else _new_folder(Path("runs") / recipe)

@@ -95,7 +95,7 @@ class RunFolderCLI(LightningCLI):
         if self.subcommand == "fit":
             self._save_config()
 
-    @rank_zero_only  # type: ignore[untyped-decorator]  # lightning_utilities ships it without annotations
+    @rank_zero_only
     def _save_config(self) -> None:
         """Keep the complete settings; those of the run's beginning stay when it is resumed."""
         path = self.run_dir / "config.yaml"
@@ -108,7 +108,7 @@ class RunFolderCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the table of metrics, and the callbacks that every run has."""
         config = self.config_init[str(self.subcommand)].trainer
-        loggers = [MetricsCSV(self.run_dir, _TABLES[str(self.subcommand)])]
+        loggers: list[Logger] = [MetricsCSV(self.run_dir, _TABLES[str(self.subcommand)])]
         loggers += [logger for logger in _listed(config.logger) if isinstance(logger, Logger)]
         callbacks = _listed(config.callbacks)
         for callback in callbacks:
@@ -186,7 +186,8 @@ def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
 
 
 def _ignore_warnings_that_do_not_apply() -> None:
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"lightning\.|jsonargparse")  # not ours to mend
+    # Lightning 2.6 calls jsonargparse by names of before 4.49.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"lightning\.|jsonargparse")
     for message in (
         ".*does not have many workers.*",  # data is drawn on the device
         ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's

@@ -82,7 +82,7 @@ class FullyConnectedStack(nn.Module):
 
     @property
     def slopes(self) -> list[Tensor]:
-        """Slope of each layer's PReLU, ``(members, 1 or widths[l + 1])``, as a view; of no columns where there is none."""
+        """Slope of each layer's PReLU, ``(members, 1 or widths[l + 1])``, as a view; empty where there is none."""
         return _views(self.layers, self.flat)[2::3]
 
     @torch.no_grad()
@@ -111,8 +111,8 @@ class FullyConnectedStack(nn.Module):
 
 def _views(layers: Layers, flat: Tensor) -> list[Tensor]:
     shapes = layers.shapes()
-    parts = flat.split([math.prod(shape) for shape in shapes], dim=1)
-    return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
+    parts = torch.split(flat, [math.prod(shape) for shape in shapes], dim=1)
+    return [part.view(len(flat), *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _plain(layers: Layers, h: Tensor, flat: Tensor) -> Tensor:

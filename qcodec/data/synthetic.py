@@ -56,7 +56,7 @@ class SyntheticSource:
     seed: int = 0
     rank: int = 0
     split: str = "train"
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
     def draw(self, index: int, members: int = 1) -> tuple[Tensor, Tensor]:
         """Draw number ``index`` of the stream: target and observation, ``(members, features, frames)`` each.
@@ -90,7 +90,8 @@ class SyntheticSource:
 def _rotations(features: int, seed: int, members: int, index: int) -> Tensor:
     seeds = [stream_seed(seed + member, _SPLITS["rotation"], index) for member in range(members)]
     gaussian = [torch.randn(features, features, generator=torch.Generator().manual_seed(s)) for s in seeds]
-    return torch.linalg.qr(torch.stack(gaussian))[0]
+    rotations: Tensor = torch.linalg.qr(torch.stack(gaussian))[0]
+    return rotations
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ class SyntheticBits(LightningDataModule):
         return blocks
 
     def val_dataloader(self) -> _Blocks:
-        """The same held-out draws every time."""
+        """Held-out draws, the same every time."""
         return self._blocks("val", self.held_out_draws, 1)
 
     def test_dataloader(self) -> _Blocks:

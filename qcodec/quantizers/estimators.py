@@ -38,7 +38,7 @@ class GradientEstimator(ABC, nn.Module):
         """Whether batch entries are treated apart and without randomness."""
         return True
 
-    @final
+    @final  # type: ignore[misc]  # torch declares `forward` as an attribute
     def forward(self, z: Tensor, z_q: Tensor) -> Tensor:
         """Give the decoder's input ``(B, D, T)``: the estimate in training, ``z_q`` itself in evaluation."""
         if z.shape != z_q.shape or z.dim() != 3:

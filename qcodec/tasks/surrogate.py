@@ -63,10 +63,11 @@ class SurrogateTask(LightningModule):
         self.seeds = range(seed, seed + seeds)
         self.features, self.divergence_ma_e = features, divergence_ma_e
         default = Constant() if schedule is None else schedule
+        self.losses = [s.losses for s in systems.values()]
         self.schedules = [default if s.schedule is None else s.schedule for s in systems.values()]
         self.systems = nn.ModuleDict({
             name: SystemCodec(
-                system,
+                system.quantizer,
                 SurrogateCodec(seeds, features, system.embedding, skip_position, slope, self.seeds),
                 self.seeds,
             )
@@ -87,10 +88,11 @@ class SurrogateTask(LightningModule):
         groups: dict[Schedule, list[nn.Parameter]] = {}  # systems of one schedule share a call of the optimizer
         for schedule, system in zip(self.schedules, self.systems.values(), strict=True):
             groups.setdefault(schedule, []).extend(system.parameters())
-        return torch.optim.Adam([{"params": parameters} for parameters in groups.values()], fused=True)
+        rated = [{"params": each, "lr": schedule.learning_rate(0)} for schedule, each in groups.items()]
+        return torch.optim.Adam(rated, fused=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep a recipe's settings, which are plain data; objects from Python code would need a loader that runs code."""
+        """Keep settings that come from a recipe, as plain data; objects would need a loader that runs code."""
         if "_class_path" not in checkpoint["hyper_parameters"]:
             del checkpoint["hyper_parameters"]
 
@@ -119,11 +121,11 @@ class SurrogateTask(LightningModule):
     def _backward(self, block: DrawBlock, update: int, stats: Tensor) -> None:
         target, observed = self._draw(block, update)
         noise_seeds = [stream_seed(seed, block.source.rank, update) for seed in self.seeds]
-        for index, system in enumerate(self.systems.values()):
+        for index, (system, losses) in enumerate(zip(self.systems.values(), self.losses, strict=True)):
             decoded, z, output = system(observed, noise_seeds)
             mse = mean_squared_error(decoded, target)
-            weighted = system.losses.total(output.losses)
-            (mse if weighted is None else mse + weighted).sum().backward()
+            weighted = losses.total(output.losses)
+            torch.autograd.backward((mse if weighted is None else mse + weighted).sum())
             stats[0, index] = mse.detach()
             stats[1, index] = mean_absolute(z.detach())
 

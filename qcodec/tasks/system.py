@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class System:
     """
 
     quantizer: Quantizer
-    losses: LossWeights = LossWeights()
+    losses: LossWeights = field(default_factory=LossWeights)
     embedding: int = 30
     schedule: Schedule | None = None
 
@@ -37,16 +37,16 @@ class SystemCodec(nn.Module):
     numbers is copied for each member, so that a member trains exactly as it would alone.
 
     Args:
-        system: Quantizer and loss weights; copied, not shared.
+        quantizer: Quantizer; copied, not shared.
         codec: Codec with as many members as there are seeds.
         seeds: One seed per member.
     """
 
-    def __init__(self, system: System, codec: SurrogateCodec, seeds: Sequence[int]) -> None:
+    def __init__(self, quantizer: Quantizer, codec: SurrogateCodec, seeds: Sequence[int]) -> None:
         super().__init__()
-        self.codec, self.losses, self.seeds = codec, system.losses, tuple(seeds)
-        copies = 1 if system.quantizer.independent else len(self.seeds)
-        self.quantizers = nn.ModuleList(deepcopy(system.quantizer) for _ in range(copies))
+        self.codec, self.seeds = codec, tuple(seeds)
+        copies = 1 if quantizer.independent else len(self.seeds)
+        self.quantizers = nn.ModuleList(deepcopy(quantizer) for _ in range(copies))
         if copies > 1:
             self._reset_quantizers()
 
@@ -78,7 +78,7 @@ class SystemCodec(nn.Module):
             return shared
         outputs = []
         with torch.random.fork_rng(devices=[z.device] if z.is_cuda else []):
-            for quantizer, member, seed in zip(self.quantizers, z.split(1), noise_seeds, strict=True):
+            for quantizer, member, seed in zip(self.quantizers, torch.split(z, 1), noise_seeds, strict=True):
                 torch.manual_seed(seed)
                 outputs.append(quantizer(member))
         return outputs[0] if len(outputs) == 1 else _concatenate(outputs)

@@ -1,0 +1,44 @@
+"""The same numbers on a GPU, where there is one."""
+
+import pytest
+import torch
+from lightning import Trainer
+
+from qcodec import Identity, ModifiedSTE, ScalarQuantizer, SurrogateCodec
+from qcodec.data.synthetic import SyntheticBits, SyntheticSource
+from qcodec.losses.weights import LossWeights
+from qcodec.tasks.surrogate import SurrogateTask
+from qcodec.tasks.system import System
+
+pytestmark = pytest.mark.gpu
+
+
+def test_the_codec_and_its_gradients_agree_with_those_of_the_cpu():
+    x = torch.randn(2, 30, 500)
+    results = []
+    for device in ("cpu", "cuda"):
+        codec = SurrogateCodec(members=2).to(device)
+        codec.decode(codec.encode(x.to(device))[0]).square().mean().backward()
+        results.append([parameter.grad.cpu() for parameter in codec.parameters()])
+    for cpu, gpu in zip(*results, strict=True):
+        torch.testing.assert_close(gpu, cpu, rtol=1e-3, atol=1e-6)
+
+
+def test_data_drawn_on_the_gpu_has_the_same_statistics_and_repeats():
+    source = SyntheticSource(device="cuda")
+    target, observation = source.draw(0)
+    assert target.is_cuda
+    assert torch.equal(target, source.draw(0)[0])
+    assert target.var().item() == pytest.approx(0.8846, abs=0.02)
+    assert observation.norm().item() == pytest.approx(target.norm().item(), rel=1e-4)
+
+
+def test_a_fit_on_the_gpu_learns():
+    systems = {
+        "none": System(Identity()),
+        "sq_ste_cl": System(ScalarQuantizer(), LossWeights(commitment=0.1)),
+        "sq_mste": System(ScalarQuantizer(estimator=ModifiedSTE())),
+    }
+    trainer = Trainer(accelerator="gpu", devices=1, max_epochs=1, logger=False, enable_checkpointing=False)
+    trainer.fit(SurrogateTask(systems, seeds=2), SyntheticBits(updates_per_epoch=1000))
+    assert all(trainer.logged_metrics[f"hard_mse/{name}"] < 0.7 for name in systems)

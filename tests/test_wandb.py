@@ -1,0 +1,60 @@
+import logging
+
+import pytest
+from lightning import Trainer
+
+from qcodec import Identity
+from qcodec.callbacks.wandb import Wandb
+from qcodec.data.synthetic import SyntheticBits
+from qcodec.tasks.surrogate import SurrogateTask
+from qcodec.tasks.system import System
+
+
+def mode(logger):
+    return logger._wandb_init["mode"]
+
+
+@pytest.fixture
+def no_mode(monkeypatch):
+    monkeypatch.delenv("WANDB_MODE")
+
+
+@pytest.mark.usefixtures("no_mode")
+def test_without_an_account_a_run_is_offline_and_says_how_to_sync(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert mode(Wandb(str(tmp_path / "run"))) == "offline"
+    assert f"wandb sync {tmp_path}/run/wandb/offline-run-*" in caplog.text
+
+
+@pytest.mark.usefixtures("no_mode")
+def test_with_an_account_a_run_is_online(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert mode(Wandb(str(tmp_path))) == "online"
+    monkeypatch.delenv("WANDB_API_KEY")
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert mode(Wandb(str(tmp_path))) == "online"
+
+
+def test_the_mode_of_the_environment_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert mode(Wandb(str(tmp_path))) == "disabled"
+
+
+def test_a_resumed_run_carries_on_under_its_id(tmp_path):
+    first, second, other = Wandb(str(tmp_path / "a")), Wandb(str(tmp_path / "a")), Wandb(str(tmp_path / "b"))
+    assert first.version == second.version != other.version
+
+
+@pytest.mark.usefixtures("no_mode")
+def test_an_offline_run_records_the_curves(tmp_path):
+    trainer = Trainer(
+        max_epochs=2, accelerator="cpu", logger=Wandb(str(tmp_path)), enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(SurrogateTask({"none": System(Identity())}), SyntheticBits(frames=20, updates_per_epoch=2))
+    (record,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    content = record.read_bytes()
+    assert all(name in content for name in (b"mse/none", b"ma_e/none", b"hard_mse/none", b"effective_bits/none"))
