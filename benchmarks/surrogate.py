@@ -211,8 +211,8 @@ def main():
                 plain, ours = (statistics.median(r[k]["seconds"] for r in rounds) for k in range(2))
                 megabytes = [max(r[k]["memory"] for r in rounds) / 2**20 for k in range(2)]
                 print(
-                    f"{device:<6} {threads:>7} {systems:>7} {plain * 1e3:>9.2f} {ours * 1e3:>8.2f} {plain / ours:>6.2f} "
-                    f"{1 / ours:>10.0f} {megabytes[0]:>9.0f} {megabytes[1]:>8.0f}",
+                    f"{device:<6} {threads:>7} {systems:>7} {plain * 1e3:>9.2f} {ours * 1e3:>8.2f} "
+                    f"{plain / ours:>6.2f} {1 / ours:>10.0f} {megabytes[0]:>9.0f} {megabytes[1]:>8.0f}",
                     flush=True,
                 )
 

@@ -48,7 +48,7 @@ def rate_distortion(
     note: str = "",
     references: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Draw each system's bits per frame and MSE above the bound: medians, with bars over the range of seeds.
+    """Draw each system's bits per frame and MSE above the bound: medians, and a dot for each seed.
 
     Up to ten systems are all named; of more, those that no other beats in both. Raises ``ValueError`` without a point.
     """
@@ -59,7 +59,9 @@ def rate_distortion(
     axes = style.axes_in_inches(figure, 0.62, 0.48, 4.4, 2.8)
     style.titled(figure, title, note)
     style.scale(axes, axis)
-    ends = [point.centre[0] for point in points.values()] + ([float(bound.bits[-1])] if bound else [])
+    ends = [float(bits) for point in points.values() for bits in point.bits] + (
+        [float(bound.bits[-1])] if bound else []
+    )
     axes.set_xlim(0, 1.06 * max([end for end in ends if np.isfinite(end)], default=1.0) or 1.0)
     axes.set_xlabel("bits per frame", fontsize=style.TEXT)
     axes.set_ylabel("MSE per value, hard quantizer", fontsize=style.TEXT)
@@ -85,11 +87,11 @@ def rate_distortion(
         marker = "^" if mse > axis.high else marker
         held = axis.held(np.nan_to_num(point.mse, nan=np.inf, posinf=np.inf))
         at = float(np.median(held))
-        spans = np.array([[bits - point.bits.min()], [point.bits.max() - bits]])
-        heights = np.array([[at - held.min()], [held.max() - at]])
-        axes.errorbar(
-            bits, at, xerr=spans, yerr=heights, fmt=marker, color=colour, markersize=5.5, markeredgecolor="white",
-            markeredgewidth=0.5, elinewidth=1, clip_on=False, zorder=4 if name in named else 3,
+        layer = 4 if name in named else 3
+        axes.plot(point.bits, held, ".", color=colour, markersize=3.5, alpha=0.6, clip_on=False, zorder=layer)
+        axes.plot(
+            [bits], [at], marker, color=colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.5,
+            clip_on=False, zorder=layer,
         )  # fmt: skip
         if name in named:
             start = bits / axes.get_xlim()[1]

@@ -136,8 +136,8 @@ def draw(run: Run, source: Source | None) -> Iterator[Drawn]:
         )
         caption = (
             "MSE per value of the hard quantizer on held-out data against bits per frame: the entropy of the codes, "
-            "or what they can carry at most where that was not logged. Points: medians over seeds; bars: least to "
-            "greatest seed" + (f"; {note}." if note else ".")
+            "or what they can carry at most where that was not logged. Large points: medians over seeds; dots: "
+            "single seeds" + (f"; {note}." if note else ".")
         )
         yield Drawn("rate_distortion", caption, figure)
 
