@@ -52,6 +52,24 @@ def test_a_member_trains_beside_others_exactly_as_it_does_alone(name):
         torch.testing.assert_close(several, one, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["none", "sq_ste_cl", "sq_mste", "na"])
+def test_the_result_does_not_depend_on_the_path_that_computes_it(monkeypatch, name):
+    """Compiled or plain, alone or in a group, one thread or two: 200 updates end alike."""
+    group = [name, *(other for other in ("none", "sq_mste") if other != name)]
+    reference = make([name])
+    fit(reference, updates=200, frames=200)
+    grouped = make(group, seeds=2)
+    torch.set_num_threads(2)
+    fit(grouped, updates=200, frames=200)
+    torch.set_num_threads(1)
+    monkeypatch.setenv("QCODEC_NATIVE", "0")
+    plain = make([name])
+    fit(plain, updates=200, frames=200)
+    for other in (grouped, plain):
+        for ours, theirs in zip(member(other, name, 0), member(reference, name, 0), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
 def test_training_is_the_textbook_loop():
     """Against nn.Linear and nn.PReLU, autograd through the formula, and torch's plain Adam."""
     task = make(["sq_mste"], seed=4)
@@ -215,6 +233,7 @@ def test_a_weight_for_a_loss_that_the_quantizer_lacks_is_named():
         (lambda: Constant(0.0), "a learning rate of 0.0 trains nothing"),
         (lambda: Cosine(1e-3, updates=10, hold=10), "hold=10 leaves no update to decay in"),
         (lambda: Cosine(1e-3, updates=10, final=1.0), "final=1.0 is no rate to end at"),
+        (lambda: Cosine(1e-3, updates=10, cycles=0), "cycles=0 do not fit: give 1 to updates=10"),
     ],
 )
 def test_a_bad_schedule_is_named(make_schedule, message):
