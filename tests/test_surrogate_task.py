@@ -231,9 +231,8 @@ def test_a_weight_for_a_loss_that_the_quantizer_lacks_is_named():
     ("make_schedule", "message"),
     [
         (lambda: Constant(0.0), "a learning rate of 0.0 trains nothing"),
-        (lambda: Cosine(1e-3, updates=10, hold=10), "hold=10 leaves no update to decay in"),
+        (lambda: Cosine(1e-3, updates=10, warmup=10), "warmup=10 leaves no update to decay in"),
         (lambda: Cosine(1e-3, updates=10, final=1.0), "final=1.0 is no rate to end at"),
-        (lambda: Cosine(1e-3, updates=10, cycles=0), "cycles=0 do not fit: give 1 to updates=10"),
     ],
 )
 def test_a_bad_schedule_is_named(make_schedule, message):

@@ -33,45 +33,39 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """A rate lowered along half a cosine, once or in cycles that each start anew: SGDR (arXiv 1608.03983, eq. 5).
+    """A rate raised linearly from zero, then lowered along half a cosine (arXiv 1608.03983, eq. 5, with one cycle).
 
     Attributes:
-        rate: Learning rate at the beginning of each cycle.
-        updates: Number of updates after which the last cycle ends; the rate stays at ``final`` from then on.
-        hold: Number of updates at the beginning of each cycle before the decay begins.
-        final: Learning rate at the end of each cycle.
-        cycles: Number of cycles, of equal length.
+        rate: Learning rate at the end of the warm-up, the highest.
+        updates: Number of updates after which ``final`` is reached.
+        warmup: Number of updates of the warm-up; the decay begins at once if left out.
+        final: Learning rate from ``updates`` on.
 
     Example:
-        >>> schedule = Cosine(rate=1e-3, updates=200, cycles=2)
-        >>> [round(schedule.learning_rate(update), 6) for update in (0, 50, 100, 150, 200)]
-        [0.001, 0.0005, 0.001, 0.0005, 0.0]
+        >>> schedule = Cosine(rate=1e-3, updates=100, warmup=20)
+        >>> [round(schedule.learning_rate(update), 6) for update in (0, 10, 20, 60, 100)]
+        [5e-05, 0.00055, 0.001, 0.0005, 0.0]
     """
 
     rate: float
     updates: int
-    hold: int = 0
+    warmup: int = 0
     final: float = 0.0
-    cycles: int = 1
 
     def __post_init__(self) -> None:
         _check_rate(self.rate)
         if not 0 <= self.final <= self.rate:
             raise ValueError(f"final={self.final} is no rate to end at: give 0 to rate={self.rate}")
-        if not 1 <= self.cycles <= self.updates:
-            raise ValueError(f"cycles={self.cycles} do not fit: give 1 to updates={self.updates}")
-        if not 0 <= self.hold < self.updates / self.cycles:
+        if not 0 <= self.warmup < self.updates:
             raise ValueError(
-                f"hold={self.hold} leaves no update to decay in: give less than {self.updates / self.cycles:g}, "
-                "the length of a cycle"
+                f"warmup={self.warmup} leaves no update to decay in: give less than updates={self.updates}"
             )
 
     def learning_rate(self, update: int) -> float:
         """Give the rate at ``update``."""
-        if update >= self.updates:
-            return self.final
-        length = self.updates / self.cycles
-        done = max(0.0, (update % length - self.hold) / (length - self.hold))
+        if update < self.warmup:
+            return self.rate * (update + 1) / self.warmup
+        done = min((update - self.warmup) / (self.updates - self.warmup), 1.0)
         return self.final + (self.rate - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
