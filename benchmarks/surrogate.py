@@ -189,6 +189,8 @@ def main():
     parser.add_argument("--side", choices=["plain", "ours"], help=argparse.SUPPRESS)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if any(systems != 1 and systems % len(SYSTEMS) for systems in options.systems):
+        parser.error(f"--systems {options.systems}: give 1 or multiples of {len(SYSTEMS)}")
     if options.side:
         run = {"plain": time_plain, "ours": time_ours}[options.side]
         seconds = run(options.systems[0], options.updates, options.device)

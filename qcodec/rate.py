@@ -69,7 +69,7 @@ def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple
     Returns:
         Rates in bits per value and distortions (squared error per value), ``(S,)`` each; exact to 1e-6 bits.
     """
-    spacing = 600 // (len(value) - 1)
+    spacing = max(1, 600 // (len(value) - 1))
     points = torch.linspace(float(value[0]), float(value[-1]), spacing * (len(value) - 1) + 1, dtype=torch.float64)
     distance = (value[:, None] - points).square()
     kernel = torch.exp2(-slopes[:, None, None] * distance)

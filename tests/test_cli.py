@@ -3,6 +3,9 @@ import os
 import re
 import subprocess
 import sys
+import time
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +25,7 @@ def fit(*words, recipe="surrogate/sq_mste", epochs=1):
 def error_of(capsys, *words, **settings):
     """One line on stderr, no traceback, and a status other than 0."""
     status = fit(*words, **settings) if words and words[0].startswith("--") else main(list(words))
-    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line or "Traceback (" in line]
     assert status == 1
     assert len(lines) == 1
     assert lines[0].startswith("qcodec: error: ")
@@ -78,22 +81,24 @@ def test_validate_test_and_predict_write_beside_the_run_they_measure(tmp_path):
     assert (tmp_path / "run/metrics.csv").read_bytes() == before
 
 
-def test_a_users_own_quantizer_needs_no_more_than_its_dotted_path(tmp_path, monkeypatch):
+def test_a_users_own_quantizer_is_found_beside_the_recipe_that_names_it(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from qcodec import ScalarQuantizer, GradientEstimator\n"
+        "from qcodec import GradientEstimator\n"
         "from qcodec.functional import straight_through\n"
         "class Halved(GradientEstimator):\n"
         "    def estimate(self, z, z_q):\n"
         "        return straight_through(z / 2, z_q)\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "recipe.yaml").write_text(
         "trainer: {max_epochs: 1}\n"
         "data: {class_path: qcodec.data.synthetic.SyntheticBits}\n"
         "model:\n  class_path: qcodec.tasks.surrogate.SurrogateTask\n  init_args:\n    systems:\n      own:\n"
         "        quantizer: {class_path: qcodec.ScalarQuantizer, init_args: {estimator: {class_path: mine.Halved}}}\n"
     )
-    assert fit("--run_dir=run", recipe="recipe.yaml") == 0
+    script = "import sys; sys.path.remove(''); from qcodec.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", script, "fit", "--config", "recipe.yaml", "--run_dir=run", *FAST]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert "mse/own" in table(tmp_path / "run/metrics.csv")[0]
 
 
@@ -118,6 +123,12 @@ def test_a_users_own_quantizer_needs_no_more_than_its_dotted_path(tmp_path, monk
         (["--trainer.max_epokhs=1"], "max_epokhs"),
         (["--model.init_args.systems.sq_mste.quantizer.init_args.levles=4"], "no setting 'levles'.*levels, step"),
         (["--ckpt_path=missing.ckpt"], "there is no checkpoint missing.ckpt"),
+        (
+            ["--model.init_args.systems.sq_mstx.losses.commitment=0.1"],
+            r"sq_mstx.*has no `quantizer`.*check the spelling",
+        ),
+        (["--trainer.accelerator=abacus"], "abacus"),
+        (["validate", "--config", "surrogate/sq_mste"], "`validate` needs a trained model: give --ckpt_path"),
     ],
 )
 def test_a_mistake_gives_one_line_that_names_it(capsys, words, expected):
@@ -128,6 +139,18 @@ def test_a_report_on_an_empty_folder_is_an_error_of_one_line(capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "empty" in error_of(capsys, "report", "empty")
     assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_recipe_that_is_no_yaml_is_named(capsys, tmp_path):
+    (tmp_path / "broken.yaml").write_text("trainer: {max_epochs: 1\ndata: [")
+    assert "broken.yaml is no valid YAML" in error_of(capsys, "fit", "--config", "broken.yaml")
+
+
+def test_the_settings_of_a_failed_attempt_do_not_stay(capsys, tmp_path):
+    assert "seeds=-1" in error_of(capsys, "--run_dir=run", "--model.init_args.seeds=-1")
+    assert fit("--run_dir=run", recipe="surrogate/na") == 0
+    assert "na:" in (tmp_path / "run/config.yaml").read_text()
+    assert "seeds: 1" in (tmp_path / "run/config.yaml").read_text()
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(capsys, tmp_path):
@@ -145,7 +168,9 @@ def test_a_damaged_checkpoint_is_an_error_of_one_line(capsys, tmp_path):
 def test_a_checkpoint_of_another_model_is_an_error_of_one_line(capsys):
     fit("--run_dir=run")
     arguments = ["--ckpt_path=run/checkpoints/last.ckpt", "--run_dir=other"]
-    assert "is of another model than this recipe's" in error_of(capsys, *arguments, recipe="surrogate/na")
+    assert "is of another model than the recipe's" in error_of(capsys, *arguments, recipe="surrogate/na")
+    words = ["validate", "--config", "surrogate/na", arguments[0]]
+    assert "is of another model than the recipe's" in error_of(capsys, *words)
 
 
 def test_recipes_are_listed_with_their_claims(capsys):
@@ -172,8 +197,10 @@ def test_ctrl_c_keeps_the_state_and_gives_the_usual_status(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([*command, "--trainer.max_epochs=100000"], env=environment, stderr=subprocess.PIPE)
     metrics = tmp_path / "run/metrics.csv"
+    deadline = time.monotonic() + 120
     while process.poll() is None and not (metrics.is_file() and len(table(metrics)) >= 2):
-        pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     process.send_signal(2)
     _, errors = process.communicate(timeout=60)
     assert b"Traceback" not in errors
@@ -184,3 +211,16 @@ def test_ctrl_c_keeps_the_state_and_gives_the_usual_status(tmp_path):
     resume = ["--ckpt_path=run/checkpoints/last.ckpt", f"--trainer.max_epochs={epochs}"]
     assert main([*command[3:], *resume]) == 0
     assert table(metrics)[-1]["step"] == str(epochs * 200)
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_brings_the_recipes_along(tmp_path):
+    root = Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", "wheels", str(root)], check=True)
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    script = "import sys; sys.path.insert(0, 'site'); from qcodec.cli import main; sys.exit(main())"
+    for words in (["recipes"], ["fit", "--config", "surrogate/quickstart", "--print_config"]):
+        done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+        assert "quickstart" in done.stdout or "qcodec.ModifiedSTE" in done.stdout

@@ -2,17 +2,49 @@ import math
 
 import pytest
 import torch
-from lightning import Trainer
+from lightning import Callback, Trainer
+from torch import nn
 
 from qcodec import STE, DetachedNoiseApproximation, Identity, ModifiedSTE, NoiseApproximation, ScalarQuantizer
 from qcodec.data.synthetic import SyntheticBits, SyntheticSource
-from qcodec.functional import nearest_level
+from qcodec.functional import nearest_level, straight_through
 from qcodec.losses.weights import LossWeights
+from qcodec.quantizers.base import Quantizer, QuantizerOutput
 from qcodec.tasks.schedules import Constant, Cosine
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
 
 CL = LossWeights(commitment=0.1)
+
+
+class Dithered(Quantizer):
+    """A stranger's quantizer, which draws random numbers and says nothing of it."""
+
+    def forward(self, z, *, features=None, level=None):
+        hard = (z + torch.rand_like(z)).round().detach()
+        losses = {"commitment": (z - hard).square().mean(dim=(1, 2))}
+        return QuantizerOutput(straight_through(z, hard), hard.long(), z[:, 0].detach(), losses, hard)
+
+    def decode(self, codes):
+        return codes.float()
+
+
+class Learned(Quantizer):
+    """A stranger's quantizer with a weight that is drawn, and a loss of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Linear(1, 1, bias=False)
+
+    def forward(self, z, *, features=None, level=None):
+        scale = self.scale.weight.abs() + 0.5
+        hard = (z.detach() / scale).round() * scale
+        return QuantizerOutput(z + (hard - z.detach()), hard.long(), z[:, 0].detach(), {}, hard.detach())
+
+    def decode(self, codes):
+        return codes.float()
+
+
 SYSTEMS = {
     "none": lambda: System(Identity()),
     "sq_ste_cl": lambda: System(ScalarQuantizer(), CL),
@@ -20,6 +52,8 @@ SYSTEMS = {
     "sq_mste_tensor": lambda: System(ScalarQuantizer(estimator=ModifiedSTE("tensor")), CL),
     "na": lambda: System(ScalarQuantizer(estimator=NoiseApproximation())),
     "na_det_cl": lambda: System(ScalarQuantizer(estimator=DetachedNoiseApproximation()), CL),
+    "dithered": lambda: System(Dithered(), CL),
+    "learned": lambda: System(Learned()),
     "narrow": lambda: System(ScalarQuantizer(), CL, embedding=12, schedule=Cosine(1e-3, updates=20)),
 }
 
@@ -28,8 +62,19 @@ def make(names, **settings):
     return SurrogateTask({name: SYSTEMS[name]() for name in names}, **settings)
 
 
-def fit(task, epochs=1, updates=12, folder=None, frames=64, checkpoint=None, **data):
+class History(Callback):
+    """Every epoch's logged means."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_train_epoch_end(self, trainer, task):
+        self.epochs.append((task.sums[0] / task.updates).tolist())
+
+
+def fit(task, epochs=1, updates=12, folder=None, frames=64, checkpoint=None, callbacks=(), **data):
     trainer = Trainer(
+        callbacks=list(callbacks),
         max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
     )  # fmt: skip
@@ -40,14 +85,15 @@ def fit(task, epochs=1, updates=12, folder=None, frames=64, checkpoint=None, **d
 
 def member(task, name, index):
     system = task.systems[name]
-    return [parameter[index] for parameter in system.codec.parameters()]
+    own = system.quantizers[index if len(system.quantizers) > 1 else 0].parameters()
+    return [*(parameter[index] for parameter in system.codec.parameters()), *own]
 
 
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_a_member_trains_beside_others_exactly_as_it_does_alone(name):
     together, alone = make(SYSTEMS, seeds=3), make([name], seeds=1, seed=2)
     fit(together)
-    fit(alone, seed=2)
+    fit(alone)
     for several, one in zip(member(together, name, 2), member(alone, name, 0), strict=True):
         torch.testing.assert_close(several, one, rtol=1e-6, atol=1e-7)
 
@@ -98,7 +144,7 @@ def test_training_is_the_textbook_loop():
         adam.zero_grad()
         (decoded - target).square().mean().backward()
         adam.step()
-    fit(task, updates=30, seed=4)
+    fit(task, updates=30)
     ours = [
         view[0].double()
         for part in (codec.encoder, codec.decoder)
@@ -160,20 +206,25 @@ def test_a_run_that_crashed_anywhere_resumes_exactly(tmp_path, updates):
     class Crashing(SurrogateTask):
         def _average_gradients(self):
             if self.trainer.global_step == updates:
-                self.trainer.save_checkpoint(tmp_path / "crash.ckpt")
                 raise InterruptionError
 
         def on_train_epoch_end(self):
             super().on_train_epoch_end()
             self._average_gradients()
 
-    whole = make(names)
-    logged = fit(whole, epochs=3).logged_metrics
+    whole, expected, got = make(names), History(), History()
+    logged = fit(whole, epochs=3, callbacks=[expected]).logged_metrics
+
+    class Saving(Callback):
+        def on_exception(self, trainer, task, exception):
+            trainer.save_checkpoint(tmp_path / "crash.ckpt")
+
     with pytest.raises(InterruptionError):
-        fit(Crashing({name: SYSTEMS[name]() for name in names}), epochs=3)
+        fit(Crashing({name: SYSTEMS[name]() for name in names}), epochs=3, callbacks=[Saving()])
     resumed = make(names)
-    trainer = fit(resumed, epochs=3, checkpoint=tmp_path / "crash.ckpt")
+    trainer = fit(resumed, epochs=3, checkpoint=tmp_path / "crash.ckpt", callbacks=[got])
     assert trainer.global_step == 36
+    torch.testing.assert_close(torch.tensor(got.epochs), torch.tensor(expected.epochs[-len(got.epochs) :]))
     assert all(map(torch.equal, resumed.parameters(), whole.parameters()))
     assert trainer.logged_metrics["hard_mse/na"] == logged["hard_mse/na"]
 
@@ -192,7 +243,7 @@ def test_logged_means_and_held_out_measures_are_those_of_the_members():
     squares = []
     task.eval()
     for index in range(2):
-        target, observation = source.draw(index, members=2)
+        target, observation = source.draw(index, seeds=(0, 1))
         decoded, _, output = task.systems["sq_mste"](observation, (0, 1))
         squares.append((decoded - target).square().mean())
         assert torch.equal(output.z_hat, output.hard)
@@ -208,6 +259,7 @@ def test_logged_means_and_held_out_measures_are_those_of_the_members():
         ({"systems": {}}, "there is no system to train"),
         ({"systems": {"a/b": System(Identity())}}, "the system name 'a/b' holds"),
         ({"systems": {"a": System(Identity())}, "seeds": 0}, "seeds=0 trains nothing"),
+        ({"systems": {"float": System(Identity())}}, "a system cannot be named 'float'"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_remedy(settings, message):

@@ -15,7 +15,7 @@ def test_targets_have_the_probabilities_and_the_entropy_of_a_rounded_normal_vari
 
 
 def test_the_observation_is_the_target_turned_by_an_orthogonal_matrix():
-    target, observation = SyntheticSource(frames=100).draw(3, members=2)
+    target, observation = SyntheticSource(frames=100).draw(3, seeds=(0, 1))
     for x, y in zip(target, observation, strict=True):
         rotation = torch.linalg.lstsq(x.T, y.T).solution.T
         torch.testing.assert_close(rotation @ rotation.T, torch.eye(30), rtol=0, atol=1e-4)
@@ -23,7 +23,7 @@ def test_the_observation_is_the_target_turned_by_an_orthogonal_matrix():
 
 
 def test_a_member_sees_the_same_data_alone_and_beside_others():
-    together = SyntheticSource(frames=50, seed=5).draw(7, members=3)
+    together = SyntheticSource(frames=50, seed=5).draw(7, seeds=range(3))
     alone = SyntheticSource(frames=50, seed=7).draw(7)
     for several, one in zip(together, alone, strict=True):
         torch.testing.assert_close(several[2:], one)

@@ -23,11 +23,12 @@ def no_mode(monkeypatch):
 def test_without_an_account_a_run_is_offline_and_says_how_to_sync(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert mode(Wandb(str(tmp_path / "run"))) == "offline"
-    assert f"wandb sync {tmp_path}/run/wandb/offline-run-*" in caplog.text
+    assert f"wandb sync --append {tmp_path}/run/wandb/offline-run-*" in caplog.text
 
 
 @pytest.mark.usefixtures("no_mode")
 def test_with_an_account_a_run_is_online(tmp_path, monkeypatch):
+    monkeypatch.setattr("qcodec.callbacks.wandb._is_reachable", lambda: True)
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     assert mode(Wandb(str(tmp_path))) == "online"
     monkeypatch.delenv("WANDB_API_KEY")
@@ -58,3 +59,12 @@ def test_an_offline_run_records_the_curves(tmp_path):
     (record,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     content = record.read_bytes()
     assert all(name in content for name in (b"mse/none", b"ma_e/none", b"hard_mse/none", b"effective_bits/none"))
+
+
+@pytest.mark.usefixtures("no_mode")
+def test_an_unreachable_server_does_not_stop_a_run(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("qcodec.callbacks.wandb.getproxies", dict)
+    assert mode(Wandb(str(tmp_path))) == "offline"
+    assert "not reachable at http://127.0.0.1:9" in caplog.text

@@ -35,10 +35,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         if os.environ.get("QCODEC_TRACEBACK"):
             raise
         print(f"qcodec: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print("(QCODEC_TRACEBACK=1 shows where it came from)", file=sys.stderr)
         return 1
 
 

@@ -24,6 +24,11 @@ def innermost(message: str) -> str:
         return " ".join(message.split())
     depth = max(_indent(line) for line in causes)
     cause = [line.strip(" -") for line in causes if _indent(line) == depth][-1]
+    if given := re.search(r"NestedArg\(key='([^']+)'", message):
+        keys = [keys[0], *given[1].split(".")] if keys else given[1].split(".")
+    if required := re.search(r"arguments are required: (\w+)$", cause):
+        owner = re.search(rf"'(\w+)': Namespace\(class_path='[^']*', init_args=Namespace\({required[1]}=None", message)
+        keys += [owner[1]] if owner else []
     return f"{'.'.join(keys)}: {_plain(cause, classes)}" if keys else cause
 
 
@@ -39,6 +44,8 @@ def _plain(cause: str, classes: list[str]) -> str:
         group, name = option.groups()
         known = _names(classes[-1], group) if classes else []
         return f"{group + ' has' if group else 'there is'} no setting {name!r}: choose one of {', '.join(known)}"
+    if required := re.match(r"the following arguments are required: (\w+)", cause):
+        return f"has no `{required[1]}`: give one, or check the spelling of the name"
     if missing := re.match(r"Expected a dot import path string: (.*)", cause):
         return f"{missing[1]!r} is no class: give its path, such as qcodec.ScalarQuantizer"
     return cause

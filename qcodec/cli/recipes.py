@@ -40,7 +40,9 @@ def claim(path: Path) -> str:
 def list_recipes(arguments: Sequence[str]) -> None:
     """Print every recipe with its claim, or the folder they are in."""
     parser = argparse.ArgumentParser(prog="qcodec recipes", description="List the recipes and what each claims.")
-    parser.add_argument("--path", action="store_true", help="print the folder of the recipes instead")
+    parser.add_argument(
+        "--path", action="store_true", help="print the folder of the recipes instead; conf/ lies beside it"
+    )
     if parser.parse_args(arguments).path:
         print(recipes_folder())
         return

@@ -30,12 +30,13 @@ def training_folder(wanted: Path | None, recipe: str, resuming: Path | None) -> 
     if wanted is None and resuming is not None:
         wanted = _run_of(resuming)
     if wanted is None:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if max(int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "SLURM_NTASKS")) > 1:
             raise ValueError("several ranks were started from outside, without a common folder: give --run_dir DIR")
         folder = _new_folder(Path("runs") / recipe)
     else:
         folder = wanted
-        if resuming is None and (folder / "metrics.csv").exists() and not _is_later_rank():
+        begun = (folder / "metrics.csv").exists() or any(folder.glob("checkpoints/*.ckpt"))
+        if resuming is None and begun and not _is_later_rank():
             raise ValueError(
                 f"{folder} holds a run already: give another --run_dir, or resume it with "
                 f"--ckpt_path {folder / 'checkpoints' / 'last.ckpt'}"
@@ -52,7 +53,7 @@ def measuring_folder(wanted: Path | None, recipe: str, checkpoint: Path | None) 
 
 
 def _is_later_rank() -> bool:
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) > 0
+    return any(int(os.environ.get(name, "0")) > 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def _run_of(checkpoint: Path) -> Path:

@@ -1,19 +1,24 @@
 """The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders."""
 
 import logging
+import os
 import pickle
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import ArgumentError
 from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
@@ -32,13 +37,23 @@ def train(command: str, arguments: Sequence[str]) -> None:
         ValueError: For arguments or a recipe that cannot be used, in one line.
     """
     words, recipe = _find_recipes(arguments)
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a user's module lies beside the recipe that names it
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with shared_folder(), warnings.catch_warnings():
         _ignore_warnings_that_do_not_apply()
         try:
             RunFolderCLI(command, words, recipe)
-        except (ArgumentError, ValueError) as error:
+        except (ArgumentError, ValueError, MisconfigurationException) as error:
             raise ValueError(innermost(str(error))) from error
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            raise ValueError(
+                "the checkpoint is of another model than the recipe's: give the config.yaml of the checkpoint's own run"
+            ) from error
+        except SIGTERMException:
+            raise SystemExit(143) from None
         except SystemExit as end:  # Lightning's answer to Ctrl-C, after it has saved the state
             if isinstance(end.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
@@ -86,24 +101,32 @@ class RunFolderCLI(LightningCLI):
         checkpoint = Path(config.ckpt_path) if config.get("ckpt_path") else None
         if checkpoint is not None:
             _check_checkpoint(checkpoint)
+        elif self.subcommand != "fit":
+            raise ValueError(f"`{self.subcommand}` needs a trained model: give --ckpt_path RUN/checkpoints/last.ckpt")
         choose = training_folder if self.subcommand == "fit" else measuring_folder
         self.run_dir = choose(config.run_dir, self.recipe, checkpoint)
         config.trainer.default_root_dir = str(self.run_dir)
         for logger in _listed(config.trainer.logger):
             if hasattr(logger, "init_args") and "save_dir" in logger.init_args:
                 logger.init_args.save_dir = str(self.run_dir)
+        if self.subcommand != "fit":
+            config.trainer.logger = None  # what is measured later must not mix with the curves of training
+
+    def after_instantiate_classes(self) -> None:
+        """Keep the settings, once they are known to make a run."""
         if self.subcommand == "fit":
             self._save_config()
 
     @rank_zero_only
     def _save_config(self) -> None:
-        """Keep the complete settings; those of the run's beginning stay when it is resumed."""
+        """Write all settings; those of the run's beginning stay when it is resumed."""
         path = self.run_dir / "config.yaml"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            config = self.config[str(self.subcommand)].clone()
-            config.run_dir = config.ckpt_path = None
-            self._parser(self.subcommand).save(config, str(path), skip_unset=True, multifile=False)
+        config = self.config[str(self.subcommand)].clone()
+        if path.exists() and config.ckpt_path:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config.run_dir = config.ckpt_path = None
+        self._parser(self.subcommand).save(config, str(path), skip_unset=True, multifile=False, overwrite=True)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the table of metrics, and the callbacks that every run has."""
@@ -132,22 +155,17 @@ class RunFolderCLI(LightningCLI):
             enable_version_counter=False,
         )
 
-    def fit(self, model: LightningModule, **kwargs: Any) -> None:
-        """Train; a checkpoint of another model is told in one line."""
-        try:
-            self.trainer.fit(model, **kwargs)
-        except RuntimeError as error:
-            if "loading state_dict" not in str(error):
-                raise
-            raise ValueError(
-                f"the checkpoint {kwargs.get('ckpt_path')} is of another model than this recipe's: "
-                f"resume with --config {self.run_dir / 'config.yaml'}"
-            ) from error
-
     def after_fit(self) -> None:
         """Say where the results are."""
         if self.trainer.is_global_zero:
             print(f"{self.run_dir}: draw its curves with `qcodec report {self.run_dir}`")
+
+
+def _check_yaml(path: Path) -> None:
+    try:
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no valid YAML: {error}") from error
 
 
 def _check_checkpoint(path: Path) -> None:
@@ -177,6 +195,7 @@ def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
         flag, equals, value = word.partition("=")
         if is_recipe or (equals and flag in ("--config", "-c")):
             path = find_recipe(word if is_recipe else value)
+            _check_yaml(path)
             word = str(path) if is_recipe else f"{flag}={path}"
             names = {known.resolve(): short for short, known in all_recipes().items()}
             name = names.get(path.resolve(), path.stem)

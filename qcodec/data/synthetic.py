@@ -1,6 +1,6 @@
 """Synthetic data of known information content, drawn where it is used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -35,15 +35,15 @@ class SyntheticSource:
     """Draws the data of arXiv 2502.04770, section 3: the target ``X_q`` and the observation ``Y = Q X_q``.
 
     ``X_q`` is white Gaussian noise rounded to the nearest of ``levels`` levels one apart, ``Q`` the orthogonal matrix
-    of the QR decomposition of a Gaussian matrix. A draw depends on (seed + member, rank, split, index) alone, so that
-    a stream resumes anywhere and a member sees the same data alone and beside others.
+    of the QR decomposition of a Gaussian matrix. On one kind of device a draw depends on (seed, rank, split, index)
+    alone, so that a stream resumes anywhere and a member sees the same data alone and beside others.
 
     Attributes:
         features: Values per frame, the paper's P.
         frames: Frames per draw, the paper's N.
         levels: Number of levels; each value carries the entropy of a rounded normal variable, 1.9014 bits for four.
         rotation: ``fixed`` for one matrix per seed, ``redrawn`` for one per draw.
-        seed: Seed of member 0; member ``k`` has ``seed + k``.
+        seed: Added to the seed of every member.
         rank: Rank of the process, with its own stream.
         split: Which stream: train, val, test or predict.
         device: Where to draw.
@@ -58,8 +58,8 @@ class SyntheticSource:
     split: str = "train"
     device: torch.device | str = "cpu"
 
-    def draw(self, index: int, members: int = 1) -> tuple[Tensor, Tensor]:
-        """Draw number ``index`` of the stream: target and observation, ``(members, features, frames)`` each.
+    def draw(self, index: int, seeds: Sequence[int] = (0,)) -> tuple[Tensor, Tensor]:
+        """Draw number ``index`` of each member's stream: target and observation, ``(members, features, frames)`` each.
 
         Example:
             >>> target, observation = SyntheticSource(frames=5).draw(0)
@@ -67,12 +67,13 @@ class SyntheticSource:
             (torch.Size([1, 30, 5]), True)
         """
         generator = torch.Generator(self.device)
-        noise = torch.empty(members, self.features, self.frames, device=self.device)
-        for member, block in enumerate(noise):
-            key = (self.seed + member, self.rank, _SPLITS[self.split], index)
+        noise = torch.empty(len(seeds), self.features, self.frames, device=self.device)
+        for seed, block in zip(seeds, noise, strict=True):
+            key = (self.seed + seed, self.rank, _SPLITS[self.split], index)
             block.normal_(generator=generator.manual_seed(stream_seed(*key)))
         target = nearest_level(noise, self.levels)[1]
-        rotation = _rotations(self.features, self.seed, members, index if self.rotation == "redrawn" else 0)
+        keys = tuple(self.seed + seed for seed in seeds)
+        rotation = _rotations(self.features, keys, index if self.rotation == "redrawn" else 0)
         return target, rotation.to(self.device) @ target
 
     def no_learning_mse(self) -> float:
@@ -87,9 +88,9 @@ class SyntheticSource:
 
 
 @lru_cache(maxsize=4)
-def _rotations(features: int, seed: int, members: int, index: int) -> Tensor:
-    seeds = [stream_seed(seed + member, _SPLITS["rotation"], index) for member in range(members)]
-    gaussian = [torch.randn(features, features, generator=torch.Generator().manual_seed(s)) for s in seeds]
+def _rotations(features: int, seeds: tuple[int, ...], index: int) -> Tensor:
+    generators = [torch.Generator().manual_seed(stream_seed(seed, _SPLITS["rotation"], index)) for seed in seeds]
+    gaussian = [torch.randn(features, features, generator=generator) for generator in generators]
     rotations: Tensor = torch.linalg.qr(torch.stack(gaussian))[0]
     return rotations
 
@@ -150,7 +151,7 @@ class SyntheticBits(LightningDataModule):
         frames: Frames per update, the paper's N.
         levels: Number of levels of the target.
         rotation: ``fixed`` for one rotation per seed, ``redrawn`` for a new one with each draw.
-        seed: Seed of the first member; further members count on from it.
+        seed: Added to the seeds of the task, for other data with the same weights.
         updates_per_epoch: Updates in an epoch.
         updates_per_step: Updates in one call of ``training_step``; does not affect the result.
         held_out_draws: Draws in validation, test and prediction.

@@ -1,7 +1,7 @@
 """Weights of the losses that a quantizer gives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -13,10 +13,12 @@ class LossWeights:
     Attributes:
         commitment: Pulls the embedding towards its quantized value.
         codebook: Pulls code vectors towards the embeddings they stand for.
+        others: Weights of further losses, by the names that a quantizer gives them.
     """
 
     commitment: float = 0.0
     codebook: float = 0.0
+    others: dict[str, float] = field(default_factory=dict)
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor | None:
         """Sum the weighted losses, ``(B,)``; ``None`` where every weight is zero.
@@ -29,10 +31,10 @@ class LossWeights:
             >>> LossWeights(commitment=0.5).total({"commitment": torch.tensor([2.0, 4.0])})
             tensor([1., 2.])
         """
-        weights = {f.name: float(getattr(self, f.name)) for f in fields(self)}
+        weights = {"commitment": self.commitment, "codebook": self.codebook, **self.others}
         given = ", ".join(sorted(losses)) or "none"
         for name in sorted(set(losses) - set(weights)):
-            raise ValueError(f"the loss {name!r} has no weight: LossWeights knows {', '.join(weights)}")
+            raise ValueError(f"the quantizer's loss {name!r} has no weight: give one under losses.others, 0 for none")
         for name in sorted(k for k, w in weights.items() if w and k not in losses):
             raise ValueError(f"the weight of {name!r} is {weights[name]}, but the quantizer's losses are: {given}")
         terms = [weights[k] * loss for k, loss in losses.items() if weights[k]]

@@ -35,8 +35,8 @@ class GradientEstimator(ABC, nn.Module):
 
     @property
     def independent(self) -> bool:
-        """Whether batch entries are treated apart and without randomness."""
-        return True
+        """Whether batch entries are treated apart, without randomness; a subclass that promises it overrides this."""
+        return False
 
     @final  # type: ignore[misc]  # torch declares `forward` as an attribute
     def forward(self, z: Tensor, z_q: Tensor) -> Tensor:
@@ -62,6 +62,11 @@ class STE(GradientEstimator):
         >>> bool((STE()(z, z_q) == z_q).all())
         True
     """
+
+    @property
+    def independent(self) -> bool:
+        """Whether batch entries are treated apart: always."""
+        return True
 
     def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
         """Return ``z_q`` with the gradient of the identity."""
@@ -124,11 +129,6 @@ class _NoiseEstimator(GradientEstimator, ABC):
             raise ValueError(f"reading {reading!r} is unknown: choose 'relative' or 'absolute'")
         self.dims, self.draw_dims = scope_dims(scope), scope_dims(draw)
         self.enr_db, self.reading = (float(enr_db[0]), float(enr_db[1])), reading
-
-    @property
-    def independent(self) -> bool:
-        """Whether batch entries are treated without randomness: noise is drawn, so never."""
-        return False
 
     def _gain(self, z: Tensor) -> Tensor:
         shape = [1 if d in self.draw_dims else n for d, n in enumerate(z.shape)]

@@ -19,6 +19,11 @@ class Identity(Quantizer):
         (True, 96.0)
     """
 
+    @property
+    def independent(self) -> bool:
+        """Whether batch entries are treated apart: always."""
+        return True
+
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Pass ``z`` on; in evaluation as float32 carries it."""
         check_embedding(z, "Identity", level)

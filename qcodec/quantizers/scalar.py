@@ -43,6 +43,11 @@ class ScalarQuantizer(Quantizer):
         self.levels, self.step = levels, step
         self.estimator = STE() if estimator is None else estimator
 
+    @property
+    def independent(self) -> bool:
+        """Whether batch entries are treated apart: as the estimator treats them."""
+        return self.estimator.independent
+
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Quantize ``z`` value by value."""
         check_embedding(z, "ScalarQuantizer", level)
@@ -52,6 +57,6 @@ class ScalarQuantizer(Quantizer):
         return QuantizerOutput(self.estimator(z, hard), codes, bits, losses, hard)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Give the levels' values ``(B, D, T)``."""
+        """Give the levels' values ``(B, D, T)`` in float32."""
         check_codes(codes, "ScalarQuantizer", self.levels)
         return level_value(codes, self.levels, self.step)

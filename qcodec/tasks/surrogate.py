@@ -16,6 +16,7 @@ from qcodec.rate import effective_bits, empirical_entropy
 from qcodec.tasks.schedules import Constant, Schedule
 from qcodec.tasks.system import System, SystemCodec
 
+_NOISE = 5  # keeps the streams of the quantizers' noise apart from those of the data, which are 0 to 4
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
 
 
@@ -33,7 +34,7 @@ class SurrogateTask(LightningModule):
     Args:
         systems: The systems by name.
         seeds: Number of seeds, which are ``seed``, ``seed + 1``, ...
-        seed: First seed of the weights and of the quantizers' noise.
+        seed: First seed of the weights, of the quantizers' noise and, with the data's own seed, of the data.
         features: Values per frame of the signal, the paper's P.
         schedule: Learning rate of the systems that name none; 1e-4 throughout if left out.
         skip_position: See ``SurrogateCodec``.
@@ -76,8 +77,14 @@ class SurrogateTask(LightningModule):
         self.diverged_at: Tensor
         self.sums: Tensor
         self.updates: Tensor
-        self.register_buffer("diverged_at", torch.full((len(systems), seeds), torch.inf, dtype=torch.float64))
-        self.register_buffer("sums", torch.zeros(2, len(systems), seeds, dtype=torch.float64))
+        self.register_buffer(
+            "diverged_at",
+            torch.full(
+                (len(systems), seeds),
+                torch.inf,
+            ),
+        )
+        self.register_buffer("sums", torch.zeros(2, len(systems), seeds))
         self.register_buffer("updates", torch.zeros(()))
         self._held_out: list[Tensor] = []
         # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
@@ -101,17 +108,24 @@ class SurrogateTask(LightningModule):
         optimizer: Any = self.optimizers()
         first = self.trainer.global_step
         stats = torch.empty(block.count, 2, *self.diverged_at.shape, device=self.device)
-        with self._apart():
-            for update, row in enumerate(stats, start=first):
-                optimizer.zero_grad()
-                self._backward(block, update, row)
-                self._average_gradients()
-                for group, schedule in zip(optimizer.param_groups, dict.fromkeys(self.schedules), strict=True):
-                    group["lr"] = schedule.learning_rate(update)
-                optimizer.step()
-        if block.count:
-            self._record(stats, first)
-            self._show_progress(stats[-1])
+        done = 0
+        try:
+            with self._apart():
+                for row in stats:
+                    self._update(optimizer, block, first + done, row)
+                    done += 1
+        finally:  # an interrupted block counts as far as it came
+            if done:
+                self._record(stats[:done], first)
+                self._show_progress(stats[done - 1])
+
+    def _update(self, optimizer: Any, block: DrawBlock, update: int, stats: Tensor) -> None:
+        optimizer.zero_grad()
+        self._backward(block, update, stats)
+        self._average_gradients()
+        for group, schedule in zip(optimizer.param_groups, dict.fromkeys(self.schedules), strict=True):
+            group["lr"] = schedule.learning_rate(update)
+        optimizer.step()
 
     def _apart(self) -> AbstractContextManager[None]:
         """Keep each system's backward pass from synchronising the ranks; the gradients are averaged once an update."""
@@ -120,7 +134,7 @@ class SurrogateTask(LightningModule):
 
     def _backward(self, block: DrawBlock, update: int, stats: Tensor) -> None:
         target, observed = self._draw(block, update)
-        noise_seeds = [stream_seed(seed, block.source.rank, update) for seed in self.seeds]
+        noise_seeds = [stream_seed(seed, block.source.rank, _NOISE, update) for seed in self.seeds]
         for index, (system, losses) in enumerate(zip(self.systems.values(), self.losses, strict=True)):
             decoded, z, output = system(observed, noise_seeds)
             mse = mean_squared_error(decoded, target)
@@ -135,7 +149,7 @@ class SurrogateTask(LightningModule):
                 f"the data has {block.source.features} features a frame and the task {self.features}: "
                 "set data.init_args.features and model.init_args.features alike"
             )
-        return block.source.draw(index, len(self.seeds))
+        return block.source.draw(index, self.seeds)
 
     def _average_gradients(self) -> None:
         if self.trainer.world_size > 1:
@@ -152,7 +166,7 @@ class SurrogateTask(LightningModule):
         lost = ~((mse < torch.inf) & (ma_e <= self.divergence_ma_e))
         at = torch.where(lost.any(dim=0), first + 1 + lost.int().argmax(dim=0), torch.inf)
         torch.minimum(self.diverged_at, at, out=self.diverged_at)
-        self.sums += stats.double().sum(dim=0)
+        self.sums += stats.sum(dim=0)
         self.updates += len(stats)
 
     def _show_progress(self, stats: Tensor) -> None:
@@ -167,6 +181,7 @@ class SurrogateTask(LightningModule):
         """Log the epoch's means and start anew."""
         mse, ma_e = self.sums / self.updates
         self._log({"mse": mse, "ma_e": ma_e})
+        self.diverged_at.copy_(self._across_ranks(self.diverged_at, "min"))
         self._log({"diverged_at": self.diverged_at}, how="min")
         self.sums.zero_()
         self.updates.zero_()
@@ -180,7 +195,7 @@ class SurrogateTask(LightningModule):
                 decoded, _, output = system(observed, self.seeds)
                 hard_mse = mean_squared_error(decoded, target)
                 rows.append(torch.stack([hard_mse, output.bits.mean(dim=1), empirical_entropy(output.codes)]))
-            self._held_out.append(torch.stack(rows, dim=1).double())
+            self._held_out.append(torch.stack(rows, dim=1))
             self._levels = block.source.levels
 
     def on_validation_epoch_end(self) -> None:
@@ -188,7 +203,7 @@ class SurrogateTask(LightningModule):
         means = dict(zip(_HELD_OUT, torch.stack(self._held_out).mean(dim=0), strict=True))
         self._held_out.clear()
         bits = effective_bits(means["hard_mse"].cpu(), self._levels, self.features)
-        self._log({**means, "effective_bits": bits.to(self.device)})
+        self._log({**means, "effective_bits": bits.to(self.sums)})
 
     def test_step(self, block: DrawBlock, batch_idx: int) -> None:
         """Measure as in validation, on other draws."""
@@ -222,10 +237,10 @@ class SurrogateTask(LightningModule):
         self.log_dict({name: m for row, ms in zip(names, merged, strict=True) for name, m in zip(row, ms, strict=True)})
         by_seed: dict[str, float] = {"epoch": self.trainer.current_epoch}
         by_seed |= {
-            f"by_seed/{name}/{k}": value
+            f"by_seed/{name}/{seed}": value
             for row, table in zip(names, values.tolist(), strict=True)
-            for name, seeds in zip(row, table, strict=True)
-            for k, value in enumerate(seeds)
+            for name, of_seeds in zip(row, table, strict=True)
+            for seed, value in zip(self.seeds, of_seeds, strict=True)
         }
         for logger in self.trainer.loggers:
             logger.log_metrics(by_seed, step=self.trainer.global_step)
@@ -240,3 +255,5 @@ def _check_systems(systems: Mapping[str, System], seeds: int) -> None:
     for name in systems:
         if not name or set(name) & set("/. "):
             raise ValueError(f"the system name {name!r} holds '/', '.' or a space, or is empty: use letters, digits, _")
+        if hasattr(nn.ModuleDict, name):
+            raise ValueError(f"a system cannot be named {name!r}, as torch's modules use that name: add a word to it")

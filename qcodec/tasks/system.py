@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
+from qcodec.data.synthetic import stream_seed
 from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
 from qcodec.tasks.schedules import Schedule
+
+_WEIGHTS = 6  # keeps the draws of the quantizers' weights apart from those of the codecs, the data and the noise
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,13 @@ class SystemCodec(nn.Module):
         self.codec, self.seeds = codec, tuple(seeds)
         copies = 1 if quantizer.independent else len(self.seeds)
         self.quantizers = nn.ModuleList(deepcopy(quantizer) for _ in range(copies))
-        if copies > 1:
+        if not quantizer.independent:
             self._reset_quantizers()
 
     def _reset_quantizers(self) -> None:
         with torch.random.fork_rng(devices=[]):
             for seed, quantizer in zip(self.seeds, self.quantizers, strict=True):
-                torch.manual_seed(seed)
+                torch.manual_seed(stream_seed(seed, _WEIGHTS))
                 for module in quantizer.modules():
                     if callable(reset := getattr(module, "reset_parameters", None)):
                         reset()
