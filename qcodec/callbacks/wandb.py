@@ -22,7 +22,8 @@ class Wandb(WandbLogger):
     """Lightning's W&B logger, which here never waits for an answer and carries a resumed run on.
 
     The mode is ``WANDB_MODE`` if set; else online where an API key is known (``WANDB_API_KEY`` or ``wandb login``) and
-    the server can be reached; else offline, with the command that uploads the run later. Everything stays in the run folder.
+    the server can be reached; else offline, with the command that uploads the run later. Everything stays in the run
+    folder.
 
     Args:
         save_dir: Folder for W&B's files.
@@ -53,10 +54,7 @@ class Wandb(WandbLogger):
             mode=mode,
             group=group,
             tags=tags,
-            settings={
-                **_QUIET,
-                **({"init_timeout": _PATIENCE, "login_timeout": _PATIENCE} if mode == "online" else {}),
-            },
+            settings={"silent": True, "console": "off"},
         )
 
     @property
