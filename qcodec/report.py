@@ -38,7 +38,6 @@ _TITLES = {
     "entropy_bits": "Entropy of the codes",
 }
 _NOT_DRAWN = ("diverged_at", "bits_per_frame", "effective_bits")  # seen in the other figures
-_BITS_OF_A_FLOAT = 16  # a system that spends these or more a value does not quantize
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,11 @@ def draw(run: Run, source: Source | None) -> Iterator[Drawn]:
         if len(curves) > 1:
             where = f", systems of Figure {name[-1]} in arXiv 2502.04770"
             yield Drawn(name, _caption(metric, curves, source, where), _over_epochs(run, metric, curves, source, where))
-    points, left_out = _points(run, source.features if source else 30)
+    points, left_out = _points(run)
     if points:
-        note = f"left out, as they pass floats and no codes: {', '.join(left_out)}" if left_out else ""
+        note = (
+            f"left out, as their codes have too many values for an entropy: {', '.join(left_out)}" if left_out else ""
+        )
         figure = rate_distortion(
             points,
             source.bound if source else None,
@@ -186,14 +187,14 @@ def _caption(metric: str, curves: Mapping[str, Curve], source: Source | None, wh
     return text + "."
 
 
-def _points(run: Run, features: int) -> tuple[dict[str, Point], list[str]]:
-    """Give rate and distortion of each system that quantizes, and the names of those that pass floats."""
+def _points(run: Run) -> tuple[dict[str, Point], list[str]]:
+    """Give rate and distortion of each system, and the names of those whose codes have too many values to count."""
     points, left_out = {}, []
     for system, hard in run.metrics.get("hard_mse", {}).items():
         nominal, entropy = run.series("bits_per_frame", system), run.series("entropy_bits", system)
         budget = float(np.median(nominal.last)) if nominal else float("nan")
-        bits = entropy if entropy and np.isfinite(entropy.last).all() else nominal
-        if budget >= _BITS_OF_A_FLOAT * features:
+        bits = entropy or nominal
+        if bits is entropy and bits and not np.isfinite(bits.last).any():
             left_out.append(system)
         elif bits and np.isfinite(bits.last).all():
             points[system] = Point(bits.last, hard.last, budget)
@@ -218,7 +219,7 @@ def _source(runs: Sequence[Run]) -> Source | None:
 
 
 def _data_settings(config: str | None) -> tuple[int, int] | None:
-    """Read levels and features from a run's configuration; None where its data is of another kind."""
+    """Read levels and features from a run's configuration; None where there is none or its data is of another kind."""
     import yaml
 
     try:
@@ -226,13 +227,10 @@ def _data_settings(config: str | None) -> tuple[int, int] | None:
     except yaml.YAMLError:
         content = None
     data = content.get("data") if isinstance(content, dict) else None
-    data = data if isinstance(data, dict) else {}
-    if not str(data.get("class_path", "SyntheticBits")).endswith("SyntheticBits"):
+    if not isinstance(data, dict) or not str(data.get("class_path", "")).endswith("SyntheticBits"):
         return None
-    settings = data.get("init_args", data)
-    settings = settings if isinstance(settings, dict) else {}
-    levels, features = settings.get("levels", 4), settings.get("features", 30)
-    return (levels, features) if isinstance(levels, int) and isinstance(features, int) else (4, 30)
+    settings = data.get("init_args") or {}
+    return int(settings.get("levels", 4)), int(settings.get("features", 30))
 
 
 def _mean(values: FloatArray) -> float:

@@ -133,7 +133,7 @@ def _run(run: Run) -> str:
     if run.config is None:
         return f"<details><summary>{escape(run.name)}</summary>{cut}<p>There is no config.yaml.</p></details>"
     return (
-        f"<details><summary>{escape(run.name)}</summary>{cut}<p>Repeat it with "
-        f"<code>qcodec fit --config {escape(run.name)}/config.yaml</code>:</p>"
+        f"<details><summary>{escape(run.name)}</summary>{cut}<p>Settings, from the run's config.yaml; "
+        f"<code>qcodec fit --config config.yaml</code> repeats it:</p>"
         f"<pre>{escape(run.config)}</pre></details>"
     )

@@ -147,8 +147,9 @@ def test_another_task_gets_one_figure_per_metric(tmp_path: Path) -> None:
 
 
 def test_systems_that_pass_floats_are_left_out_of_rate_and_distortion(tmp_path: Path) -> None:
-    run = run_folder(tmp_path / "run", surrogate({"none": [[0.1]], "na": [[0.2]]}))
-    assert "left out, as they pass floats and no codes: none" in write_report([run], run).read_text()
+    entropy = {"none": [[float("nan")]], "na": [[55.0]]}
+    run = run_folder(tmp_path / "run", surrogate({"none": [[0.1]], "na": [[0.2]]}) | {"entropy_bits": entropy})
+    assert "left out, as their codes have too many values for an entropy: none" in write_report([run], run).read_text()
 
 
 def test_runs_are_told_apart_by_their_folders(tmp_path: Path) -> None:
@@ -157,12 +158,10 @@ def test_runs_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     assert list(rows_of(tmp_path / "out")) == ["na (x/run)", "na (y/run)"]
 
 
-@pytest.mark.parametrize("config", [None, "data: [", "data: {init_args: {levels: many}}", "just text"])
-def test_a_configuration_that_says_nothing_of_the_data_means_the_default_data(
-    tmp_path: Path, config: str | None
-) -> None:
+@pytest.mark.parametrize("config", [None, "data: [", "data: {init_args: {levels: 4}}", "just text"])
+def test_no_bound_is_drawn_where_the_configuration_says_nothing_of_the_data(tmp_path: Path, config: str | None) -> None:
     run = run_folder(tmp_path / "run", {"mse": {"na": [[0.5]]}}, config)
-    assert "right-hand axis" in write_report([run], run).read_text()
+    assert "right-hand axis" not in write_report([run], run).read_text()
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "no_values"])
