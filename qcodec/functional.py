@@ -67,7 +67,7 @@ def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
         >>> mean_squared_error(torch.ones(2, 1, 4), torch.zeros(2, 1, 4))
         tensor([1., 1.])
     """
-    return _apply(_MeanSquaredError, x, target)
+    return apply_function(_MeanSquaredError, x, target)
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -95,7 +95,7 @@ def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
         >>> z.grad.item()
         2.0
     """
-    return _apply(_StraightThrough, z, z_q)
+    return apply_function(_StraightThrough, z, z_q)
 
 
 class _ModifiedStraightThrough(torch.autograd.Function):
@@ -146,7 +146,7 @@ def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magni
     """
     if magnitude not in ("std", "rms"):
         raise ValueError(f"magnitude {magnitude!r} is unknown: choose 'std' or 'rms'")
-    return _apply(_ModifiedStraightThrough, z, z_q, tuple(dims), magnitude == "std")
+    return apply_function(_ModifiedStraightThrough, z, z_q, tuple(dims), magnitude == "std")
 
 
 def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[int]) -> Tensor:
@@ -164,6 +164,7 @@ def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[i
     return z + gain * z.std(tuple(dims), keepdim=True) * noise
 
 
-def _apply(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+def apply_function(function: type[torch.autograd.Function], *args: Any) -> Tensor:
+    """Call an autograd function of one output."""
     output: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]  # torch ships `apply` without annotations
     return output

@@ -1,6 +1,7 @@
 import csv
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -195,14 +196,20 @@ def test_ctrl_c_keeps_the_state_and_gives_the_usual_status(tmp_path):
     command = [sys.executable, "-m", "qcodec", "fit", "--config", "surrogate/sq_mste", "--run_dir=run", *FAST[:3]]
     command += ["--data.init_args.held_out_draws=1", "--data.init_args.updates_per_epoch=200"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*command, "--trainer.max_epochs=100000"], env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, "--trainer.max_epochs=100000"], env=environment, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )  # fmt: skip
     metrics = tmp_path / "run/metrics.csv"
     deadline = time.monotonic() + 120
-    while process.poll() is None and not (metrics.is_file() and len(table(metrics)) >= 2):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(2)
-    _, errors = process.communicate(timeout=60)
+    try:
+        while process.poll() is None and not (metrics.is_file() and len(table(metrics)) >= 2):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert b"Traceback" not in errors
     assert process.returncode == 130
     state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)

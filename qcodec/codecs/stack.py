@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qcodec.codecs.native import Kernel, Layers, kernel
+from qcodec.functional import apply_function
 
 
 @final
@@ -104,8 +105,7 @@ class FullyConnectedStack(nn.Module):
             return _plain(self.layers, x, self.flat)
         x, flat = x.contiguous(), self.flat.contiguous()
         if torch.is_grad_enabled() and (x.requires_grad or flat.requires_grad):
-            y: Tensor = _NativeStack.apply(native, x, flat)  # type: ignore[no-untyped-call]  # not annotated by torch
-            return y
+            return apply_function(_NativeStack, native, x, flat)
         return native.forward(x, flat, keep=False)[0]
 
 
