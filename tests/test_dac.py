@@ -63,7 +63,6 @@ def test_weights_that_went_through_here_give_the_very_audio_in_dac(released, tmp
     export_dac(load_released(path), tmp_path / "exported.pth")
     again, x = dac.DAC.load(tmp_path / "exported.pth").eval(), draw(2, 1, 80)
     assert torch.equal(again(x)["audio"], model(x)["audio"])
-    assert again.quantizer.quantizer_dropout == 0.5
     assert again.sample_rate == 16000
 
 
@@ -72,16 +71,19 @@ def test_a_codec_trained_here_survives_the_way_through_dac_and_back(tmp_path):
     codec(draw(2, 1, 60)).audio.square().mean().backward()
     torch.optim.SGD(codec.parameters(), lr=0.1).step()
     export_dac(codec, tmp_path / "ours.pth")
-    dac.DAC.load(tmp_path / "ours.pth").save(tmp_path / "theirs.pth", package=False)
+    theirs = dac.DAC.load(tmp_path / "ours.pth")
+    theirs.save(tmp_path / "theirs.pth", package=False)
     back, x = load_released(tmp_path / "theirs.pth").eval(), draw(2, 1, 60)
     assert torch.equal(back(x).audio, codec.eval()(x).audio)
-    assert back.quantizer.allocator.probability == 0.25
+    assert theirs.quantizer.quantizer_dropout == 0.25
+    assert load_released(tmp_path / "ours.pth").quantizer.allocator.probability == 0.25
+    assert isinstance(back.quantizer.allocator, AllCodebooks), "dac does not write its dropout"
 
 
 @pytest.mark.parametrize("train", [True, False])
 def test_a_whole_codec_gives_dacs_audio_losses_and_gradients(released, train):
     model, path = released
-    codec, x = load_released(path, estimator=STE()), draw(4, 1, 80)
+    codec, x = load_released(path, STE(), CodebookDropout(0.5)), draw(4, 1, 80)
 
     def gradients(module, run):
         module.train(train)
@@ -124,7 +126,7 @@ def test_the_mended_length_changes_no_weight_and_only_the_end_of_the_audio():
     keep_length(model)
     after = model.decode(z)
     assert (before.shape[-1], after.shape[-1]) == (398, 400)
-    assert torch.equal(before[..., :250], after[..., :250])
+    torch.testing.assert_close(before[..., :250], after[..., :250], rtol=0, atol=1e-6)
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
@@ -160,7 +162,7 @@ def test_the_defaults_are_those_of_the_16_khz_model():
 @pytest.mark.parametrize("estimator", [STE(), ModifiedSTE()])
 def test_a_patched_dac_trains_as_ours_does_with_the_same_estimator(released, estimator):
     model, path = released
-    codec, x = load_released(path, estimator), draw(4, 1, 80)
+    codec, x = load_released(path, estimator, CodebookDropout(0.5)), draw(4, 1, 80)
     assert patch_dac(model, estimator=estimator) is model
     for module in (model, codec):
         module.train()
@@ -168,14 +170,15 @@ def test_a_patched_dac_trains_as_ours_does_with_the_same_estimator(released, est
     model(x)["audio"].square().sum().backward()
     torch.manual_seed(3)
     codec(x).audio.square().sum().backward()
-    for (name, theirs), ours in zip(model.named_parameters(), codec.parameters(), strict=True):
-        if "codebook" not in name:  # those have no gradient without their losses
+    for (name, theirs), (our_name, ours) in zip(model.named_parameters(), codec.named_parameters(), strict=True):
+        assert our_name == name
+        if theirs.grad is not None or ours.grad is not None:  # codebooks have none without their losses
             torch.testing.assert_close(theirs.grad, ours.grad, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_patching_changes_the_gradient_but_neither_weights_nor_codes_nor_values(released):
     model, path = released
-    other, x = patch_dac(dac.DAC.load(path), ModifiedSTE()), draw(4, 1, 80)
+    other, x = patch_dac(dac.DAC.load(path, quantizer_dropout=0.5), ModifiedSTE()), draw(4, 1, 80)
     assert list(other.state_dict()) == list(model.state_dict())
     outputs = {}
     for name, module in (("stock", model), ("patched", other)):
@@ -197,6 +200,7 @@ def test_a_second_patch_replaces_the_first(released):
     assert not stage.estimator.training, "the model is in evaluation"
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")  # torch.package in torch 2.11
 def test_a_patched_dac_still_saves_itself_both_ways(released, tmp_path):
     model, _ = released
     x = draw(1, 1, 80)
@@ -239,6 +243,7 @@ def test_a_file_that_needs_code_to_be_run_is_refused_with_the_way_round(tmp_path
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")  # torch.package in torch 2.11
 def test_a_package_is_refused_with_the_way_round_and_the_way_works(released, tmp_path):
     model, _ = released
     package, plain, x = tmp_path / "package.pth", tmp_path / "plain.pth", draw(1, 1, 80)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from qcodec.codecs.base import Codec
 from qcodec.codecs.weight_file import read_weight_file
-from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout
+from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
 from qcodec.quantizers.estimators import GradientEstimator
 from qcodec.quantizers.residual import ResidualVQ
@@ -91,13 +91,13 @@ class DacCodec(Codec):
         self.encoder_dim, self.decoder_dim, self.sample_rate = encoder_dim, decoder_dim, sample_rate
         self.encoder_rates, self.decoder_rates = tuple(rates), tuple(back)
         self.latent_dim = encoder_dim * 2 ** len(rates) if latent_dim is None else latent_dim
-        with _published_weight_norm():
-            self.encoder = Encoder(encoder_dim, rates, self.latent_dim).apply(init_weights)
-            self.decoder = Decoder(self.latent_dim, decoder_dim, back).apply(init_weights)
-        keep_length(self.decoder)
         if quantizer is None:
             quantizer = ResidualVQ(self.latent_dim, allocator=CodebookDropout(0.5))
-        self.quantizer = quantizer
+        with _published_weight_norm():
+            self.encoder = Encoder(encoder_dim, rates, self.latent_dim).apply(init_weights)
+            self.quantizer = quantizer
+            self.decoder = Decoder(self.latent_dim, decoder_dim, back).apply(init_weights)
+        keep_length(self.decoder)
 
     @property
     def hop_length(self) -> int:
@@ -156,14 +156,18 @@ def keep_length(decoder: nn.Module) -> None:
             module.output_padding = (module.stride[0] % 2,)
 
 
-def load_released(path: str | PathLike[str], estimator: GradientEstimator | None = None) -> DacCodec:
+def load_released(
+    path: str | PathLike[str], estimator: GradientEstimator | None = None, allocator: RateAllocator | None = None
+) -> DacCodec:
     """Build a codec from a weight file of ``dac``: a dictionary with ``state_dict`` and ``metadata``.
 
-    Sizes and codebook dropout are those of the file. The file is read as data; nothing in it is run.
+    Sizes are those of the file, which is read as data; nothing in it is run.
 
     Args:
         path: File such as ``weights_16khz.pth``, or one that ``export_dac`` or ``dac.DAC.save(package=False)`` wrote.
         estimator: How gradients pass in fine-tuning; a straight-through estimator if left out.
+        allocator: Which codebooks are sent; if left out the file's codebook dropout. ``export_dac`` writes that,
+            ``dac`` does not: its files, the released ones among them, say none.
 
     Raises:
         ValueError: For a file that could only be read by running code from it, one without the two entries, or
@@ -176,7 +180,8 @@ def load_released(path: str | PathLike[str], estimator: GradientEstimator | None
     dropout = float(kwargs.pop("quantizer_dropout"))
     latent = kwargs["latent_dim"] or kwargs["encoder_dim"] * 2 ** len(kwargs["encoder_rates"])
     sizes = {name: kwargs.pop(name) for name in ("n_codebooks", "codebook_size", "codebook_dim")}
-    allocator = CodebookDropout(dropout) if dropout else AllCodebooks()
+    if allocator is None:
+        allocator = CodebookDropout(dropout) if dropout else AllCodebooks()
     codec = DacCodec(ResidualVQ(latent, **sizes, allocator=allocator, estimator=estimator), **kwargs)
     try:
         codec.load_state_dict(file.state)
