@@ -229,7 +229,8 @@ def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
     """Swap the straight-through estimator of a ``dac.DAC`` for another, in place: one line in a training script.
 
     The estimator acts in the projected space of each codebook. Weights and their names stay; in evaluation the
-    quantized value passes unchanged. A second call replaces the first one's estimator.
+    quantized value passes unchanged. A second call replaces the first one's estimator. With an estimator that is not
+    exact the model's later codebooks refine its noise too; those of ``ResidualVQ`` refine what is sent.
 
     Args:
         model: A ``dac.DAC``, or any module with quantizers of ``dac`` in it.
@@ -253,8 +254,8 @@ def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
             stage.register_forward_hook(_with_estimator)
         stage.estimator = estimator.train(stage.training)
     for module in model.modules():
-        if isinstance(module, dac.DAC):  # lets the model still be saved as a torch.package
-            module.EXTERN = [*module.EXTERN, "qcodec.**"]
+        if isinstance(module, dac.DAC) and "qcodec.**" not in module.EXTERN:
+            module.EXTERN = [*module.EXTERN, "qcodec.**"]  # lets the model still be saved as a torch.package
     return model
 
 
