@@ -93,7 +93,7 @@ class DacCodec(Codec):
         self.latent_dim = encoder_dim * 2 ** len(rates) if latent_dim is None else latent_dim
         if quantizer is None:
             quantizer = ResidualVQ(self.latent_dim, allocator=CodebookDropout(0.5))
-        with _published_weight_norm():
+        with _published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
             self.encoder = Encoder(encoder_dim, rates, self.latent_dim).apply(init_weights)
             self.quantizer = quantizer
             self.decoder = Decoder(self.latent_dim, decoder_dim, back).apply(init_weights)
@@ -194,8 +194,10 @@ def load_released(
 def export_dac(codec: DacCodec, path: str | PathLike[str]) -> None:
     """Write a weight file that ``dac.DAC.load`` and ``python -m dac encode --weights_path`` take.
 
-    The published program does not mend the length of odd strides: with such strides it decodes a few samples less, and
-    differs from ``DacCodec`` towards the end of what it decodes at once.
+    The published program does not mend the length of odd strides. With such strides what it decodes at once is a few
+    samples short (8 at 16 kHz) and differs from ``DacCodec`` towards the end; clips shorter than its window that fill
+    their last frame to within those samples it cannot decode at all, whatever the weights: give it a ``--win_duration``
+    shorter than the clip.
 
     Raises:
         ValueError: For a quantizer other than ``ResidualVQ``, or one with weights that ``dac`` has no place for.
