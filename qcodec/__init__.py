@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qcodec.codecs.base import Codec
+    from qcodec.codecs.dac import DacCodec, patch_dac
     from qcodec.codecs.surrogate import SurrogateCodec
+    from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
     from qcodec.quantizers.base import Quantizer, QuantizerOutput
     from qcodec.quantizers.estimators import (
         STE,
@@ -18,10 +20,15 @@ if TYPE_CHECKING:
         NoiseApproximation,
     )
     from qcodec.quantizers.identity import Identity
+    from qcodec.quantizers.residual import ResidualVQ
     from qcodec.quantizers.scalar import ScalarQuantizer
+    from qcodec.quantizers.vector import VectorStage
 
 _HOME = {
+    "AllCodebooks": "qcodec.quantizers.allocators",
     "Codec": "qcodec.codecs.base",
+    "CodebookDropout": "qcodec.quantizers.allocators",
+    "DacCodec": "qcodec.codecs.dac",
     "DetachedNoiseApproximation": "qcodec.quantizers.estimators",
     "GradientEstimator": "qcodec.quantizers.estimators",
     "Identity": "qcodec.quantizers.identity",
@@ -29,14 +36,21 @@ _HOME = {
     "NoiseApproximation": "qcodec.quantizers.estimators",
     "Quantizer": "qcodec.quantizers.base",
     "QuantizerOutput": "qcodec.quantizers.base",
+    "RateAllocator": "qcodec.quantizers.allocators",
+    "ResidualVQ": "qcodec.quantizers.residual",
     "STE": "qcodec.quantizers.estimators",
     "ScalarQuantizer": "qcodec.quantizers.scalar",
     "SurrogateCodec": "qcodec.codecs.surrogate",
+    "VectorStage": "qcodec.quantizers.vector",
+    "patch_dac": "qcodec.codecs.dac",
 }
 
 __all__ = [
     "STE",
+    "AllCodebooks",
+    "CodebookDropout",
     "Codec",
+    "DacCodec",
     "DetachedNoiseApproximation",
     "GradientEstimator",
     "Identity",
@@ -44,8 +58,12 @@ __all__ = [
     "NoiseApproximation",
     "Quantizer",
     "QuantizerOutput",
+    "RateAllocator",
+    "ResidualVQ",
     "ScalarQuantizer",
     "SurrogateCodec",
+    "VectorStage",
+    "patch_dac",
 ]
 
 

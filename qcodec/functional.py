@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 
 def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -39,6 +40,45 @@ def level_value(index: Tensor, levels: int, step: float = 1.0) -> Tensor:
     return centred if step == 1 else centred * step
 
 
+def nearest_code(z: Tensor, codebook: Tensor, metric: str = "cosine") -> tuple[Tensor, Tensor]:
+    """Find for each frame the code vector that is nearest to it; of several equally near ones the first.
+
+    With ``metric="cosine"`` frames and code vectors are brought to unit length before their Euclidean distances are
+    taken, as the Descript Audio Codec does (arXiv 2306.06546, section 3.2); the vector that is returned keeps its
+    length. The search is done in float32 or wider and passes no gradient; the returned vector is attached to
+    ``codebook``.
+
+    Args:
+        z: ``(B, d, T)`` embedding.
+        codebook: ``(K, d)`` code vectors.
+        metric: ``"cosine"`` or ``"euclidean"``.
+
+    Returns:
+        The code's index ``(B, T)``, int64, and its vector ``(B, d, T)`` in the codebook's dtype.
+
+    Raises:
+        ValueError: For another ``metric``.
+
+    Example:
+        >>> codebook = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+        >>> z = torch.tensor([[[0.5], [0.4]]])
+        >>> [nearest_code(z, codebook, metric)[0].item() for metric in ("cosine", "euclidean")]
+        [0, 1]
+    """
+    if metric not in ("cosine", "euclidean"):
+        raise ValueError(f"metric {metric!r} is unknown: choose 'cosine' or 'euclidean'")
+    with torch.no_grad():
+        wide = torch.promote_types(z.dtype, torch.float32)
+        frames, codes = z.transpose(1, 2).flatten(0, 1).to(wide), codebook.to(wide)
+        if metric == "cosine":
+            frames, codes = F.normalize(frames), F.normalize(codes)
+        distance = (2 * frames @ codes.t()).neg_()
+        distance += frames.square().sum(1, keepdim=True)
+        distance += codes.square().sum(1)
+        index = distance.argmin(1).view(z.shape[0], z.shape[2])
+    return index, F.embedding(index, codebook).transpose(1, 2)
+
+
 def mean_absolute(z: Tensor) -> Tensor:
     """Mean absolute value per sample of ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
     total: Tensor = torch.linalg.vector_norm(z, ord=1, dim=(1, 2))
@@ -68,6 +108,26 @@ def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
         tensor([1., 1.])
     """
     return apply_function(_MeanSquaredError, x, target)
+
+
+def gradient_gain(grad_z: Tensor, grad_z_hat: Tensor) -> Tensor:
+    """Give the factor by which a quantizer scales the gradient on its way back to the encoder, per sample: ``(B,)``.
+
+    ``|dL/dz| / |dL/dz_hat|`` in Euclidean norms over ``(D, T)``. One for a straight-through estimator around the whole
+    quantizer; in a residual quantizer it depends on where the residual is detached. To measure it, call
+    ``retain_grad`` on the quantizer's input and on its ``z_hat`` before the backward pass.
+
+    Args:
+        grad_z: ``(B, D, T)`` gradient at the quantizer's input.
+        grad_z_hat: ``(B, D, T)`` gradient at its output; where it is zero the gain is NaN.
+
+    Example:
+        >>> gradient_gain(torch.full((1, 2, 3), 0.5), torch.ones(1, 2, 3))
+        tensor([0.5000])
+    """
+    below: Tensor = torch.linalg.vector_norm(grad_z_hat, dim=(1, 2), dtype=torch.float32)
+    above: Tensor = torch.linalg.vector_norm(grad_z, dim=(1, 2), dtype=torch.float32)
+    return (above / below).masked_fill(below == 0, torch.nan)
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -7,7 +7,24 @@ import pickle
 import pytest
 import torch
 
-from qcodec import STE, DetachedNoiseApproximation, Identity, ModifiedSTE, NoiseApproximation, ScalarQuantizer
+from qcodec import (
+    STE,
+    CodebookDropout,
+    DetachedNoiseApproximation,
+    Identity,
+    ModifiedSTE,
+    NoiseApproximation,
+    ResidualVQ,
+    ScalarQuantizer,
+    VectorStage,
+)
+
+
+def seeded(make):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return make()
+
 
 ESTIMATORS = {
     "ste": STE,
@@ -22,6 +39,25 @@ QUANTIZERS = {
     **{
         f"scalar{levels}_{name}": lambda levels=levels, make=make: ScalarQuantizer(levels, estimator=make())
         for levels, (name, make) in itertools.product((2, 3, 4), ESTIMATORS.items())
+    },
+    **{
+        f"vector_{name}": lambda make=make: seeded(lambda: VectorStage(8, 20, 3, make()))
+        for name, make in ESTIMATORS.items()
+    },
+    **{
+        f"residual_{at}_{residual}_{name}": lambda at=at, residual=residual, make=make: seeded(
+            lambda: ResidualVQ(8, 3, 20, 3, estimator=make(), estimator_at=at, residual=residual)
+        )
+        for at, residual, (name, make) in itertools.product(
+            ("projected", "stage", "sum"), ("attached", "output_detached", "detached"), ESTIMATORS.items()
+        )
+        if name in ("ste", "mste_sample", "na")
+    },
+    **{
+        f"residual_dropout_{name}": lambda make=make: seeded(
+            lambda: ResidualVQ(8, 3, 20, [2, 4, 3], CodebookDropout(0.7), make())
+        )
+        for name, make in ESTIMATORS.items()
     },
 }
 every_quantizer = pytest.mark.parametrize("quantizer", [make() for make in QUANTIZERS.values()], ids=list(QUANTIZERS))
@@ -118,9 +154,26 @@ def test_a_wrong_shape_is_named_in_the_error(quantizer):
 
 
 @every_quantizer
-def test_a_rate_dial_is_refused_by_a_quantizer_of_one_rate(quantizer):
-    with pytest.raises(ValueError, match=r"level=2\.0 has no meaning"):
-        quantizer(embedding(), level=2.0)
+def test_a_rate_dial_lowers_the_bits_or_is_refused_by_a_quantizer_of_one_rate(quantizer):
+    z, twin = embedding(), copy.deepcopy(quantizer).eval()
+    if not hasattr(quantizer, "allocator"):
+        with pytest.raises(ValueError, match=r"level=2\.0 has no meaning"):
+            twin(z, level=2.0)
+        return
+    output = twin(z, level=2.0)
+    assert (output.bits < twin(z).bits).all()
+    assert torch.equal(twin.decode(output.codes), output.z_hat)
+    with pytest.raises(ValueError, match=r"level=2\.0 has no meaning in training"):
+        twin.train()(z, level=2.0)
+
+
+@every_quantizer
+def test_bits_are_counted_for_what_is_sent_alone(quantizer):
+    output = quantizer.train()(embedding())
+    sent = (output.codes >= 0).sum(1)
+    full = quantizer.eval()(embedding())
+    assert torch.allclose(output.bits * full.codes.shape[1], full.bits * sent)
+    quantizer.train()
 
 
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=list(ESTIMATORS))
@@ -141,6 +194,12 @@ def test_an_estimator_refuses_tensors_of_two_shapes(make):
     [
         (lambda: ScalarQuantizer(levels=1), "levels=1 carries no information"),
         (lambda: ScalarQuantizer(step=0), "step=0 is no distance"),
+        (lambda: VectorStage(8, codebook_size=1), "codebook_size=1 2 or more"),
+        (lambda: ResidualVQ(8, 2, codebook_dim=[4]), "1 values of codebook_dim for n_codebooks=2"),
+        (lambda: ResidualVQ(8, 0), "n_codebooks=0"),
+        (lambda: ResidualVQ(8, 2, estimator_at="end"), "estimator_at 'end' is unknown: choose 'projected', 'stage'"),
+        (lambda: ResidualVQ(8, 2, residual="off"), "residual 'off' is unknown: choose 'attached', 'output_detached'"),
+        (lambda: CodebookDropout(1.5), "probability=1.5 is no share"),
         (lambda: ModifiedSTE(scope="batch"), "scope 'batch' is unknown: choose one of tensor, sample, channel, frame"),
         (lambda: ModifiedSTE(magnitude="var"), "magnitude 'var' is unknown"),
         (lambda: NoiseApproximation(enr_db=(8, 0)), r"enr_db \(8, 0\) is no range"),

@@ -25,6 +25,17 @@ class QuantizerOutput:
     hard: Tensor
 
 
+@dataclass(frozen=True)
+class ProjectedOutput(QuantizerOutput):
+    """What a quantizer gives that looks its codes up in a projected space.
+
+    Attributes:
+        latents: ``(B, C, T)`` the projected embedding, the stages' channels one after the other.
+    """
+
+    latents: Tensor
+
+
 class Quantizer(ABC, nn.Module):
     """Maps an embedding ``(B, D, T)`` to codes and back; how gradients pass is an estimator's matter."""
 
@@ -63,14 +74,14 @@ def check_embedding(z: Tensor, owner: str, level: float | None = None) -> None:
         raise ValueError(f"{owner} has one rate only, so level={level} has no meaning: leave `level` out")
 
 
-def check_codes(codes: Tensor, owner: str, size: int | None = None) -> None:
-    """Raise ``ValueError`` unless ``codes`` is an int64 ``(B, N_q, T)`` tensor with values in ``[0, size)``."""
+def check_codes(codes: Tensor, owner: str, size: int | None = None, lowest: int = 0) -> None:
+    """Raise ``ValueError`` unless ``codes`` is an integer ``(B, N_q, T)`` tensor with values in ``[lowest, size)``."""
     if codes.dim() != 3 or codes.dtype.is_floating_point or codes.dtype.is_complex:
         raise ValueError(
             f"{owner} decodes integer codes of shape (B, N_q, T), not {codes.dtype} of shape {tuple(codes.shape)}"
         )
-    if size is not None and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < size:
+    if size is not None and codes.numel() and not lowest <= int(codes.min()) <= int(codes.max()) < size:
         raise ValueError(
-            f"{owner} has codes 0 to {size - 1}, not {int(codes.min())} to {int(codes.max())}: "
+            f"{owner} has codes {lowest} to {size - 1}, not {int(codes.min())} to {int(codes.max())}: "
             "decode with the quantizer that encoded"
         )

@@ -1,0 +1,274 @@
+"""The Descript Audio Codec (DAC) around any quantizer, and its weight files both ways."""
+
+import inspect
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qcodec.codecs.base import Codec
+from qcodec.codecs.weight_file import read_weight_file
+from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
+from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.quantizers.estimators import GradientEstimator
+from qcodec.quantizers.residual import ResidualVQ
+
+with warnings.catch_warnings():  # torch 2.11 on dac 1.0.0; what its dependencies change in the filters is undone too
+    warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
+    import dac
+    from dac.model.dac import Decoder, Encoder, init_weights
+    from dac.nn.quantize import VectorQuantize
+
+
+@dataclass(frozen=True)
+class DacOutput:
+    """What ``DacCodec`` gives for audio ``(B, 1, L)``.
+
+    Attributes:
+        audio: ``(B, 1, L)`` the decoded signal.
+        z: ``(B, D, ceil(L / hop_length))`` the encoder's output.
+        quantized: The quantizer's output.
+    """
+
+    audio: Tensor
+    z: Tensor
+    quantized: QuantizerOutput
+
+
+@final
+class DacCodec(Codec):
+    """Encoder and decoder of the Descript Audio Codec (arXiv 2306.06546, section 3.1) around any quantizer.
+
+    The defaults are those of the 16 kHz model. Encoder and decoder are those of ``dac``, with its initial weights and
+    its names, but decode to full length: with an odd stride the published decoder loses samples, and
+    ``keep_length`` mends that without a change of weights.
+
+    Args:
+        quantizer: Quantizer of ``latent_dim`` channels; if left out 12 codebooks of 1024 codes of 8 dimensions with
+            codebook dropout of 0.5, as published.
+        encoder_dim: Channels after the encoder's first layer; each stride doubles them.
+        encoder_rates: Strides of the encoder, 2 or more each; their product is ``hop_length`` in samples.
+        latent_dim: Channels of the embedding; those of the encoder's last block if left out.
+        decoder_dim: Channels after the decoder's first layer; each stride halves them.
+        decoder_rates: Strides of the decoder; the encoder's backwards if left out.
+        sample_rate: Sampling rate in Hz that the codec is for.
+
+    Raises:
+        ValueError: For a stride below 2, or strides of encoder and decoder with different products.
+
+    Example:
+        >>> quantizer = ResidualVQ(dim=16, n_codebooks=2, codebook_size=32, codebook_dim=4)
+        >>> codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8).eval()
+        >>> output = codec(torch.randn(1, 1, 123))
+        >>> output.audio.shape, output.z.shape, output.quantized.codes.shape
+        (torch.Size([1, 1, 123]), torch.Size([1, 16, 13]), torch.Size([1, 2, 13]))
+    """
+
+    def __init__(
+        self,
+        quantizer: Quantizer | None = None,
+        encoder_dim: int = 64,
+        encoder_rates: Sequence[int] = (2, 4, 5, 8),
+        latent_dim: int | None = None,
+        decoder_dim: int = 1536,
+        decoder_rates: Sequence[int] | None = None,
+        sample_rate: int = 16000,
+    ) -> None:
+        super().__init__()
+        rates = list(encoder_rates)
+        back = rates[::-1] if decoder_rates is None else list(decoder_rates)
+        if min(rates + back, default=0) < 2 or math.prod(rates) != math.prod(back):
+            raise ValueError(
+                f"encoder_rates={rates} and decoder_rates={back} must be strides of 2 or more with equal products"
+            )
+        self.encoder_dim, self.decoder_dim, self.sample_rate = encoder_dim, decoder_dim, sample_rate
+        self.encoder_rates, self.decoder_rates = tuple(rates), tuple(back)
+        self.latent_dim = encoder_dim * 2 ** len(rates) if latent_dim is None else latent_dim
+        if quantizer is None:
+            quantizer = ResidualVQ(self.latent_dim, allocator=CodebookDropout(0.5))
+        with _published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
+            self.encoder = Encoder(encoder_dim, rates, self.latent_dim).apply(init_weights)
+            self.quantizer = quantizer
+            self.decoder = Decoder(self.latent_dim, decoder_dim, back).apply(init_weights)
+        keep_length(self.decoder)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return math.prod(self.encoder_rates)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode audio ``(B, 1, L)``, padded with zeros at its end to a whole number of frames.
+
+        Returns:
+            The embedding ``(B, D, T)`` with ``T = ceil(L / hop_length)`` and the output of the last encoder block,
+            ``(B, encoder_dim * 2 ** len(encoder_rates), T)``.
+
+        Raises:
+            ValueError: For another shape or no samples.
+        """
+        if x.dim() != 3 or x.shape[1] != 1 or x.shape[2] == 0 or not x.is_floating_point():
+            raise ValueError(
+                f"DacCodec takes floating audio of shape (B, 1, L), not {x.dtype} of shape {tuple(x.shape)}: "
+                "give channels as clips of their own"
+            )
+        features: Tensor = self.encoder.block[:-2](F.pad(x, (0, -x.shape[-1] % self.hop_length)))
+        z: Tensor = self.encoder.block[-2:](features)
+        return z, features
+
+    def decode(self, z_hat: Tensor) -> Tensor:
+        """Decode an embedding ``(B, D, T)`` to audio ``(B, 1, T * hop_length)``."""
+        x: Tensor = self.decoder(z_hat)
+        return x
+
+    def forward(self, x: Tensor, level: float | None = None) -> DacOutput:
+        """Encode, quantize and decode audio ``(B, 1, L)``; ``level`` is the quantizer's rate dial in evaluation."""
+        z, features = self.encode(x)
+        quantized: QuantizerOutput = self.quantizer(z, features=features, level=level)
+        return DacOutput(self.decode(quantized.z_hat)[..., : x.shape[-1]], z, quantized)
+
+
+def keep_length(decoder: nn.Module) -> None:
+    """Mend the length of a DAC decoder in place: with an odd stride each transposed convolution loses one sample.
+
+    Works on a whole ``dac.DAC`` as well. Weights stay as they are; even strides are not touched.
+
+    Example:
+        >>> layer = nn.ConvTranspose1d(1, 1, kernel_size=10, stride=5, padding=3)
+        >>> keep_length(layer)
+        >>> layer(torch.zeros(1, 1, 4)).shape
+        torch.Size([1, 1, 20])
+    """
+    for module in decoder.modules():
+        if isinstance(module, nn.ConvTranspose1d):
+            module.output_padding = (module.stride[0] % 2,)
+
+
+def load_released(
+    path: str | PathLike[str], estimator: GradientEstimator | None = None, allocator: RateAllocator | None = None
+) -> DacCodec:
+    """Build a codec from a weight file of ``dac``: a dictionary with ``state_dict`` and ``metadata``.
+
+    Sizes are those of the file, which is read as data; nothing in it is run.
+
+    Args:
+        path: File such as ``weights_16khz.pth``, or one that ``export_dac`` or ``dac.DAC.save(package=False)`` wrote.
+        estimator: How gradients pass in fine-tuning; a straight-through estimator if left out.
+        allocator: Which codebooks are sent; if left out the file's codebook dropout. ``export_dac`` writes that,
+            ``dac`` does not: its files, the released ones among them, say none.
+
+    Raises:
+        ValueError: For a file that could only be read by running code from it, one without the two entries, or
+            weights that do not fit the sizes.
+        OSError: Where the file cannot be opened.
+    """
+    file = read_weight_file(path)
+    defaults = {name: value.default for name, value in inspect.signature(dac.DAC).parameters.items()}
+    kwargs = {name: file.kwargs.get(name, default) for name, default in defaults.items()}
+    dropout = float(kwargs.pop("quantizer_dropout"))
+    latent = kwargs["latent_dim"] or kwargs["encoder_dim"] * 2 ** len(kwargs["encoder_rates"])
+    sizes = {name: kwargs.pop(name) for name in ("n_codebooks", "codebook_size", "codebook_dim")}
+    if allocator is None:
+        allocator = CodebookDropout(dropout) if dropout else AllCodebooks()
+    codec = DacCodec(ResidualVQ(latent, **sizes, allocator=allocator, estimator=estimator), **kwargs)
+    try:
+        codec.load_state_dict(file.state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: its weights do not fit the sizes in its metadata: {reason}") from None
+    return codec
+
+
+def export_dac(codec: DacCodec, path: str | PathLike[str]) -> None:
+    """Write a weight file that ``dac.DAC.load`` and ``python -m dac encode --weights_path`` take.
+
+    The published program does not mend the length of odd strides. With such strides what it decodes at once is a few
+    samples short (8 at 16 kHz) and differs from ``DacCodec`` towards the end; clips shorter than its window that fill
+    their last frame to within those samples it cannot decode at all, whatever the weights: give it a ``--win_duration``
+    shorter than the clip.
+
+    Raises:
+        ValueError: For a quantizer other than ``ResidualVQ``, or one with weights that ``dac`` has no place for.
+    """
+    quantizer = codec.quantizer
+    if not isinstance(quantizer, ResidualVQ):
+        raise ValueError(f"{type(quantizer).__name__} has no counterpart in `dac`: only a ResidualVQ can be exported")
+    dims = quantizer.codebook_dims
+    dropout = getattr(quantizer.allocator, "probability", 0.0)
+    kwargs = {
+        "encoder_dim": codec.encoder_dim,
+        "encoder_rates": list(codec.encoder_rates),
+        "latent_dim": codec.latent_dim,
+        "decoder_dim": codec.decoder_dim,
+        "decoder_rates": list(codec.decoder_rates),
+        "n_codebooks": quantizer.n_codebooks,
+        "codebook_size": quantizer.codebook_size,
+        "codebook_dim": dims[0] if len(set(dims)) == 1 else list(dims),
+        "quantizer_dropout": dropout,
+        "sample_rate": codec.sample_rate,
+    }
+    with _published_weight_norm(), torch.device("meta"):
+        known = dac.DAC(**kwargs).state_dict()
+    state = {name: value.detach().cpu().clone() for name, value in codec.state_dict().items()}
+    if extra := sorted(set(state) - set(known)):
+        raise ValueError(f"`dac` has no place for the weights {', '.join(extra)}: export a codec without them")
+    torch.save({"state_dict": state, "metadata": {"kwargs": kwargs}}, path)
+
+
+def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
+    """Swap the straight-through estimator of a ``dac.DAC`` for another, in place: one line in a training script.
+
+    The estimator acts in the projected space of each codebook. Weights and their names stay; in evaluation the
+    quantized value passes unchanged. A second call replaces the first one's estimator. With an estimator that is not
+    exact the model's later codebooks refine its noise too; those of ``ResidualVQ`` refine what is sent.
+
+    Args:
+        model: A ``dac.DAC``, or any module with quantizers of ``dac`` in it.
+        estimator: The estimator, shared by all codebooks.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: For a model without a quantizer of ``dac``.
+
+    Example:
+        >>> from qcodec import ModifiedSTE, patch_dac
+        >>> model = patch_dac(dac.nn.quantize.ResidualVectorQuantize(16, 2, 32, 4), estimator=ModifiedSTE())
+    """
+    stages = [module for module in model.modules() if isinstance(module, VectorQuantize)]
+    if not stages:
+        raise ValueError(f"{type(model).__name__} holds no VectorQuantize of `dac`: give a dac.DAC")
+    for stage in stages:
+        if not hasattr(stage, "estimator"):
+            stage.register_forward_hook(_with_estimator)
+        stage.estimator = estimator.train(stage.training)
+    for module in model.modules():
+        if isinstance(module, dac.DAC) and "qcodec.**" not in module.EXTERN:
+            module.EXTERN = [*module.EXTERN, "qcodec.**"]  # lets the model still be saved as a torch.package
+    return model
+
+
+def _with_estimator(stage: Any, _: object, output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    _, commitment, codebook, codes, latent = output
+    vector = stage.decode_code(codes).detach()
+    return stage.out_proj(stage.estimator(latent, vector)), commitment, codebook, codes, latent
+
+
+@contextmanager
+def _published_weight_norm() -> Iterator[None]:
+    with warnings.catch_warnings():  # dac 1.0.0 was written for the function that torch has since renamed
+        warnings.filterwarnings("ignore", ".*torch.nn.utils.weight_norm.* is deprecated", FutureWarning)
+        yield

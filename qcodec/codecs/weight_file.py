@@ -1,0 +1,65 @@
+"""Reading weight files as data, so that nothing in them is run."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A weight file of the Descript Audio Codec.
+
+    Attributes:
+        state: Tensors by their names in the model.
+        kwargs: Arguments that the model was built with.
+    """
+
+    state: Mapping[str, Tensor]
+    kwargs: Mapping[str, Any]
+
+
+def read_weight_file(path: str | PathLike[str]) -> WeightFile:
+    """Read a dictionary with ``state_dict`` and ``metadata``, whose ``kwargs`` are the model's arguments.
+
+    Raises:
+        ValueError: For a file that could only be read by running code from it, a damaged one, or other content; with
+            the way round it.
+        OSError: Where the file cannot be opened.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} {_why_not(path, error)}") from None
+    metadata = content.get("metadata") if isinstance(content, Mapping) else None
+    if not isinstance(metadata, Mapping) or "kwargs" not in metadata or "state_dict" not in content:
+        raise ValueError(
+            f"{path} is no weight file of `dac`: it must hold 'state_dict', and 'metadata' with 'kwargs', "
+            "as `dac.DAC.save(path, package=False)` writes them"
+        )
+    return WeightFile(content["state_dict"], metadata["kwargs"])
+
+
+def _why_not(path: str | PathLike[str], error: Exception) -> str:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith(".data/extern_modules") for name in archive.namelist()):
+                return (
+                    "is a torch.package, which brings code of its own and is not run: if you trust its source, write "
+                    "plain weights with `dac.DAC.load(path).save(new_path, package=False)`"
+                )
+    lines = str(error).splitlines() or [""]
+    if not isinstance(error, pickle.UnpicklingError) or not any("Unsupported" in line for line in lines):
+        return f"is damaged or no weight file ({type(error).__name__}): fetch or write it again"
+    reason = next(line for line in lines if "Unsupported" in line).strip()
+    return (
+        f"needs code to be run in order to be read, and is refused ({reason}). If you trust its source, read it with "
+        "`torch.load(path, weights_only=False)`, and write 'state_dict' and the 'kwargs' of 'metadata' to a new file"
+    )
