@@ -77,13 +77,7 @@ class SurrogateTask(LightningModule):
         self.diverged_at: Tensor
         self.sums: Tensor
         self.updates: Tensor
-        self.register_buffer(
-            "diverged_at",
-            torch.full(
-                (len(systems), seeds),
-                torch.inf,
-            ),
-        )
+        self.register_buffer("diverged_at", torch.full((len(systems), seeds), torch.inf))
         self.register_buffer("sums", torch.zeros(2, len(systems), seeds))
         self.register_buffer("updates", torch.zeros(()))
         self._held_out: list[Tensor] = []
