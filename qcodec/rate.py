@@ -67,7 +67,9 @@ def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple
         slopes: ``(S,)`` values of ``-dR/dD`` in bits per unit of squared error, positive.
 
     Returns:
-        Rates in bits per value and distortions (squared error per value), ``(S,)`` each; exact to 1e-6 bits.
+        Rates in bits per value and distortions (squared error per value), ``(S,)`` each. It ends when all slopes are
+        within 1e-6 bits of the optimum, or after 5000 iterations: then within 2e-4 bits for the four levels of the
+        surrogate's data, and within 0.02 bits for sixteen.
     """
     spacing = max(1, 600 // (len(value) - 1))
     points = torch.linspace(float(value[0]), float(value[-1]), spacing * (len(value) - 1) + 1, dtype=torch.float64)
