@@ -44,7 +44,6 @@ _NOT_DRAWN = ("diverged_at", "bits_per_frame", "effective_bits")  # seen in the 
 class Source:
     """What theory says of the data: the bound and the reference lines."""
 
-    features: int
     bound: Bound
     references: dict[str, float]
 
@@ -215,7 +214,7 @@ def _source(runs: Sequence[Run]) -> Source | None:
     rate, distortion = (np.asarray(values) for values in rate_distortion_curve(levels))
     no_learning = SyntheticSource(features=features, levels=levels).no_learning_mse()
     references = {"zero information": float(distortion[0]), "no learning": no_learning}
-    return Source(features, Bound(rate * features, distortion), references)
+    return Source(Bound(rate * features, distortion), references)
 
 
 def _data_settings(config: str | None) -> tuple[int, int] | None:

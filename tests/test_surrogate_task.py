@@ -30,7 +30,7 @@ class Dithered(Quantizer):
 
 
 class Learned(Quantizer):
-    """A stranger's quantizer with a weight that is drawn, and a loss of its own."""
+    """A stranger's quantizer with a weight that is drawn."""
 
     def __init__(self):
         super().__init__()

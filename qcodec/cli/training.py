@@ -106,11 +106,11 @@ class RunFolderCLI(LightningCLI):
         choose = training_folder if self.subcommand == "fit" else measuring_folder
         self.run_dir = choose(config.run_dir, self.recipe, checkpoint)
         config.trainer.default_root_dir = str(self.run_dir)
+        if self.subcommand != "fit":
+            config.trainer.logger = None  # what is measured later must not mix with the curves of training
         for logger in _listed(config.trainer.logger):
             if hasattr(logger, "init_args") and "save_dir" in logger.init_args:
                 logger.init_args.save_dir = str(self.run_dir)
-        if self.subcommand != "fit":
-            config.trainer.logger = None  # what is measured later must not mix with the curves of training
 
     def after_instantiate_classes(self) -> None:
         """Keep the settings, once they are known to make a run."""

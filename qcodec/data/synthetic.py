@@ -11,7 +11,8 @@ from torch import Tensor
 
 from qcodec.functional import nearest_level
 
-_SPLITS = {"rotation": 0, "train": 1, "val": 2, "test": 3, "predict": 4}
+# What a stream of random numbers is for, as a part of its seed: equal keys with another purpose never meet.
+STREAMS = {"rotation": 0, "train": 1, "val": 2, "test": 3, "predict": 4, "noise": 5, "weights": 6}
 
 
 def stream_seed(*key: int) -> int:
@@ -69,7 +70,7 @@ class SyntheticSource:
         generator = torch.Generator(self.device)
         noise = torch.empty(len(seeds), self.features, self.frames, device=self.device)
         for seed, block in zip(seeds, noise, strict=True):
-            key = (self.seed + seed, self.rank, _SPLITS[self.split], index)
+            key = (self.seed + seed, self.rank, STREAMS[self.split], index)
             block.normal_(generator=generator.manual_seed(stream_seed(*key)))
         target = nearest_level(noise, self.levels)[1]
         keys = tuple(self.seed + seed for seed in seeds)
@@ -89,7 +90,7 @@ class SyntheticSource:
 
 @lru_cache(maxsize=4)
 def _rotations(features: int, seeds: tuple[int, ...], index: int) -> Tensor:
-    generators = [torch.Generator().manual_seed(stream_seed(seed, _SPLITS["rotation"], index)) for seed in seeds]
+    generators = [torch.Generator().manual_seed(stream_seed(seed, STREAMS["rotation"], index)) for seed in seeds]
     gaussian = [torch.randn(features, features, generator=generator) for generator in generators]
     rotations: Tensor = torch.linalg.qr(torch.stack(gaussian))[0]
     return rotations

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each named loss; a weight of zero leaves the loss out of training and keeps it in the logs.
+    """Weight of each named loss; a weight of zero leaves the loss out of training.
 
     Attributes:
         commitment: Pulls the embedding towards its quantized value.
@@ -32,13 +32,10 @@ class LossWeights:
             tensor([1., 2.])
         """
         weights = {"commitment": self.commitment, "codebook": self.codebook, **self.others}
-        given = ", ".join(sorted(losses)) or "none"
         for name in sorted(set(losses) - set(weights)):
             raise ValueError(f"the quantizer's loss {name!r} has no weight: give one under losses.others, 0 for none")
         for name in sorted(k for k, w in weights.items() if w and k not in losses):
+            given = ", ".join(sorted(losses)) or "none"
             raise ValueError(f"the weight of {name!r} is {weights[name]}, but the quantizer's losses are: {given}")
         terms = [weights[k] * loss for k, loss in losses.items() if weights[k]]
-        total: Tensor | None = None
-        for term in terms:
-            total = term if total is None else total + term
-        return total
+        return sum(terms[1:], terms[0]) if terms else None

@@ -10,13 +10,12 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
-from qcodec.data.synthetic import DrawBlock, stream_seed
+from qcodec.data.synthetic import STREAMS, DrawBlock, stream_seed
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.rate import effective_bits, empirical_entropy
 from qcodec.tasks.schedules import Constant, Schedule
 from qcodec.tasks.system import System, SystemCodec
 
-_NOISE = 5  # keeps the streams of the quantizers' noise apart from those of the data, which are 0 to 4
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
 
 
@@ -128,7 +127,7 @@ class SurrogateTask(LightningModule):
 
     def _backward(self, block: DrawBlock, update: int, stats: Tensor) -> None:
         target, observed = self._draw(block, update)
-        noise_seeds = [stream_seed(seed, block.source.rank, _NOISE, update) for seed in self.seeds]
+        noise_seeds = [stream_seed(seed, block.source.rank, STREAMS["noise"], update) for seed in self.seeds]
         for index, (system, losses) in enumerate(zip(self.systems.values(), self.losses, strict=True)):
             decoded, z, output = system(observed, noise_seeds)
             mse = mean_squared_error(decoded, target)

@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
-from qcodec.data.synthetic import stream_seed
+from qcodec.data.synthetic import STREAMS, stream_seed
 from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
 from qcodec.tasks.schedules import Schedule
-
-_WEIGHTS = 6  # keeps the draws of the quantizers' weights apart from those of the codecs, the data and the noise
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class SystemCodec(nn.Module):
     def _reset_quantizers(self) -> None:
         with torch.random.fork_rng(devices=[]):
             for seed, quantizer in zip(self.seeds, self.quantizers, strict=True):
-                torch.manual_seed(stream_seed(seed, _WEIGHTS))
+                torch.manual_seed(stream_seed(seed, STREAMS["weights"]))
                 for module in quantizer.modules():
                     if callable(reset := getattr(module, "reset_parameters", None)):
                         reset()
