@@ -236,6 +236,12 @@ def test_a_schedule_sets_the_rate_of_its_own_system_only():
     assert rates == pytest.approx([Cosine(1e-3, updates=20).learning_rate(10), 5e-4])
 
 
+def test_a_schedule_of_several_cycles_begins_anew_and_stays_at_its_end():
+    once, twice = (Cosine(1e-3, updates=20, warmup=5, final=1e-5, cycles=cycles) for cycles in (1, 2))
+    cycle = [once.learning_rate(update) for update in range(20)]
+    assert [twice.learning_rate(update) for update in range(45)] == [*cycle, *cycle, *[1e-5] * 5]
+
+
 def test_logged_means_and_held_out_measures_are_those_of_the_members():
     task = make(["sq_mste", "none"], seeds=2)
     logged = fit(task).logged_metrics
@@ -284,6 +290,7 @@ def test_a_weight_for_a_loss_that_the_quantizer_lacks_is_named():
     [
         (lambda: Constant(0.0), "a learning rate of 0.0 trains nothing"),
         (lambda: Cosine(1e-3, updates=10, warmup=10), "warmup=10 leaves no update to decay in"),
+        (lambda: Cosine(1e-3, updates=10, cycles=0), "cycles=0 makes no schedule"),
         (lambda: Cosine(1e-3, updates=10, final=1.0), "final=1.0 is no rate to end at"),
     ],
 )

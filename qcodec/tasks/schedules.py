@@ -33,13 +33,14 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """A rate raised linearly from zero, then lowered along half a cosine (arXiv 1608.03983, eq. 5, with one cycle).
+    """A rate raised linearly from zero, then lowered along half a cosine, in one cycle or several (arXiv 1608.03983, eq. 5).
 
     Attributes:
         rate: Learning rate at the end of the warm-up, the highest.
-        updates: Number of updates after which ``final`` is reached.
-        warmup: Number of updates of the warm-up; the decay begins at once if left out.
-        final: Learning rate from ``updates`` on.
+        updates: Number of updates of a cycle, after which ``final`` is reached.
+        warmup: Number of updates of a cycle's warm-up; the decay begins at once if left out.
+        final: Learning rate at the end of a cycle, and from the end of the last one on.
+        cycles: Number of cycles; each begins with a warm-up again (a warm restart).
 
     Example:
         >>> schedule = Cosine(rate=1e-3, updates=100, warmup=20)
@@ -51,6 +52,7 @@ class Cosine(Schedule):
     updates: int
     warmup: int = 0
     final: float = 0.0
+    cycles: int = 1
 
     def __post_init__(self) -> None:
         _check_rate(self.rate)
@@ -60,9 +62,13 @@ class Cosine(Schedule):
             raise ValueError(
                 f"warmup={self.warmup} leaves no update to decay in: give less than updates={self.updates}"
             )
+        if self.cycles < 1:
+            raise ValueError(f"cycles={self.cycles} makes no schedule: give 1 or more")
 
     def learning_rate(self, update: int) -> float:
         """Give the rate at ``update``."""
+        if update < self.updates * self.cycles:
+            update %= self.updates
         if update < self.warmup:
             return self.rate * (update + 1) / self.warmup
         done = min((update - self.warmup) / (self.updates - self.warmup), 1.0)
