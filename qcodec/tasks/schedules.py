@@ -33,7 +33,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """A rate raised linearly from zero, then lowered along half a cosine, in one cycle or several (arXiv 1608.03983, eq. 5).
+    """A rate raised linearly from zero, then lowered along half a cosine, in cycles (arXiv 1608.03983, eq. 5).
 
     Attributes:
         rate: Learning rate at the end of the warm-up, the highest.
