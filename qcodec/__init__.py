@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qcodec.codecs.base import Codec
     from qcodec.codecs.dac import DacCodec, patch_dac
+    from qcodec.codecs.dac_file import export_dac, load_released
     from qcodec.codecs.surrogate import SurrogateCodec
     from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
     from qcodec.quantizers.base import Quantizer, QuantizerOutput
@@ -42,6 +43,8 @@ _HOME = {
     "ScalarQuantizer": "qcodec.quantizers.scalar",
     "SurrogateCodec": "qcodec.codecs.surrogate",
     "VectorStage": "qcodec.quantizers.vector",
+    "export_dac": "qcodec.codecs.dac_file",
+    "load_released": "qcodec.codecs.dac_file",
     "patch_dac": "qcodec.codecs.dac",
 }
 
@@ -63,6 +66,8 @@ __all__ = [
     "ScalarQuantizer",
     "SurrogateCodec",
     "VectorStage",
+    "export_dac",
+    "load_released",
     "patch_dac",
 ]
 

@@ -18,9 +18,11 @@ from qcodec import (
     ModifiedSTE,
     ResidualVQ,
     ScalarQuantizer,
+    export_dac,
+    load_released,
     patch_dac,
 )
-from qcodec.codecs.dac import export_dac, keep_length, load_released
+from qcodec.codecs.dac import keep_length
 
 SIZES = {"n_codebooks": 3, "codebook_size": 32, "codebook_dim": 4, "quantizer_dropout": 0.5, "sample_rate": 16000}
 

@@ -2,7 +2,7 @@ import dac
 import pytest
 import torch
 
-from qcodec.codecs.dac import load_released
+from qcodec import load_released
 
 
 class Payload:

@@ -1,12 +1,8 @@
-"""The Descript Audio Codec (DAC) around any quantizer, and its weight files both ways."""
+"""The Descript Audio Codec (DAC) around any quantizer, and a line that patches an existing one."""
 
-import inspect
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any, final
 
 import torch
@@ -14,17 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qcodec.codecs.base import Codec
-from qcodec.codecs.weight_file import read_weight_file
-from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
+from qcodec.codecs.dac_package import DAC, Decoder, Encoder, VectorQuantize, init_weights, published_weight_norm
+from qcodec.quantizers.allocators import CodebookDropout
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
 from qcodec.quantizers.estimators import GradientEstimator
 from qcodec.quantizers.residual import ResidualVQ
-
-with warnings.catch_warnings():  # torch 2.11 on dac 1.0.0; what its dependencies change in the filters is undone too
-    warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
-    import dac
-    from dac.model.dac import Decoder, Encoder, init_weights
-    from dac.nn.quantize import VectorQuantize
 
 
 @dataclass(frozen=True)
@@ -93,7 +83,7 @@ class DacCodec(Codec):
         self.latent_dim = encoder_dim * 2 ** len(rates) if latent_dim is None else latent_dim
         if quantizer is None:
             quantizer = ResidualVQ(self.latent_dim, allocator=CodebookDropout(0.5))
-        with _published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
+        with published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
             self.encoder = Encoder(encoder_dim, rates, self.latent_dim).apply(init_weights)
             self.quantizer = quantizer
             self.decoder = Decoder(self.latent_dim, decoder_dim, back).apply(init_weights)
@@ -156,77 +146,6 @@ def keep_length(decoder: nn.Module) -> None:
             module.output_padding = (module.stride[0] % 2,)
 
 
-def load_released(
-    path: str | PathLike[str], estimator: GradientEstimator | None = None, allocator: RateAllocator | None = None
-) -> DacCodec:
-    """Build a codec from a weight file of ``dac``: a dictionary with ``state_dict`` and ``metadata``.
-
-    Sizes are those of the file, which is read as data; nothing in it is run.
-
-    Args:
-        path: File such as ``weights_16khz.pth``, or one that ``export_dac`` or ``dac.DAC.save(package=False)`` wrote.
-        estimator: How gradients pass in fine-tuning; a straight-through estimator if left out.
-        allocator: Which codebooks are sent; if left out the file's codebook dropout. ``export_dac`` writes that,
-            ``dac`` does not: its files, the released ones among them, say none.
-
-    Raises:
-        ValueError: For a file that could only be read by running code from it, one without the two entries, or
-            weights that do not fit the sizes.
-        OSError: Where the file cannot be opened.
-    """
-    file = read_weight_file(path)
-    defaults = {name: value.default for name, value in inspect.signature(dac.DAC).parameters.items()}
-    kwargs = {name: file.kwargs.get(name, default) for name, default in defaults.items()}
-    dropout = float(kwargs.pop("quantizer_dropout"))
-    latent = kwargs["latent_dim"] or kwargs["encoder_dim"] * 2 ** len(kwargs["encoder_rates"])
-    sizes = {name: kwargs.pop(name) for name in ("n_codebooks", "codebook_size", "codebook_dim")}
-    if allocator is None:
-        allocator = CodebookDropout(dropout) if dropout else AllCodebooks()
-    codec = DacCodec(ResidualVQ(latent, **sizes, allocator=allocator, estimator=estimator), **kwargs)
-    try:
-        codec.load_state_dict(file.state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path}: its weights do not fit the sizes in its metadata: {reason}") from None
-    return codec
-
-
-def export_dac(codec: DacCodec, path: str | PathLike[str]) -> None:
-    """Write a weight file that ``dac.DAC.load`` and ``python -m dac encode --weights_path`` take.
-
-    The published program does not mend the length of odd strides. With such strides what it decodes at once is a few
-    samples short (8 at 16 kHz) and differs from ``DacCodec`` towards the end; clips shorter than its window that fill
-    their last frame to within those samples it cannot decode at all, whatever the weights: give it a ``--win_duration``
-    shorter than the clip.
-
-    Raises:
-        ValueError: For a quantizer other than ``ResidualVQ``, or one with weights that ``dac`` has no place for.
-    """
-    quantizer = codec.quantizer
-    if not isinstance(quantizer, ResidualVQ):
-        raise ValueError(f"{type(quantizer).__name__} has no counterpart in `dac`: only a ResidualVQ can be exported")
-    dims = quantizer.codebook_dims
-    dropout = getattr(quantizer.allocator, "probability", 0.0)
-    kwargs = {
-        "encoder_dim": codec.encoder_dim,
-        "encoder_rates": list(codec.encoder_rates),
-        "latent_dim": codec.latent_dim,
-        "decoder_dim": codec.decoder_dim,
-        "decoder_rates": list(codec.decoder_rates),
-        "n_codebooks": quantizer.n_codebooks,
-        "codebook_size": quantizer.codebook_size,
-        "codebook_dim": dims[0] if len(set(dims)) == 1 else list(dims),
-        "quantizer_dropout": dropout,
-        "sample_rate": codec.sample_rate,
-    }
-    with _published_weight_norm(), torch.device("meta"):
-        known = dac.DAC(**kwargs).state_dict()
-    state = {name: value.detach().cpu().clone() for name, value in codec.state_dict().items()}
-    if extra := sorted(set(state) - set(known)):
-        raise ValueError(f"`dac` has no place for the weights {', '.join(extra)}: export a codec without them")
-    torch.save({"state_dict": state, "metadata": {"kwargs": kwargs}}, path)
-
-
 def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
     """Swap the straight-through estimator of a ``dac.DAC`` for another, in place: one line in a training script.
 
@@ -245,6 +164,7 @@ def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
         ValueError: For a model without a quantizer of ``dac``.
 
     Example:
+        >>> import dac
         >>> from qcodec import ModifiedSTE, patch_dac
         >>> model = patch_dac(dac.nn.quantize.ResidualVectorQuantize(16, 2, 32, 4), estimator=ModifiedSTE())
     """
@@ -256,7 +176,7 @@ def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
             stage.register_forward_hook(_with_estimator)
         stage.estimator = estimator.train(stage.training)
     for module in model.modules():
-        if isinstance(module, dac.DAC) and "qcodec.**" not in module.EXTERN:
+        if isinstance(module, DAC) and "qcodec.**" not in module.EXTERN:
             module.EXTERN = [*module.EXTERN, "qcodec.**"]  # lets the model still be saved as a torch.package
     return model
 
@@ -265,10 +185,3 @@ def _with_estimator(stage: Any, _: object, output: tuple[Tensor, ...]) -> tuple[
     _, commitment, codebook, codes, latent = output
     vector = stage.decode_code(codes).detach()
     return stage.out_proj(stage.estimator(latent, vector)), commitment, codebook, codes, latent
-
-
-@contextmanager
-def _published_weight_norm() -> Iterator[None]:
-    with warnings.catch_warnings():  # dac 1.0.0 was written for the function that torch has since renamed
-        warnings.filterwarnings("ignore", ".*torch.nn.utils.weight_norm.* is deprecated", FutureWarning)
-        yield
