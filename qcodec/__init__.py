@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qcodec.codecs.surrogate import SurrogateCodec
     from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
     from qcodec.quantizers.base import Quantizer, QuantizerOutput
+    from qcodec.quantizers.dither import AnnealedDither
     from qcodec.quantizers.estimators import (
         STE,
         DetachedNoiseApproximation,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AllCodebooks": "qcodec.quantizers.allocators",
+    "AnnealedDither": "qcodec.quantizers.dither",
     "Codec": "qcodec.codecs.base",
     "CodebookDropout": "qcodec.quantizers.allocators",
     "DacCodec": "qcodec.codecs.dac",
@@ -51,6 +53,7 @@ _HOME = {
 __all__ = [
     "STE",
     "AllCodebooks",
+    "AnnealedDither",
     "CodebookDropout",
     "Codec",
     "DacCodec",

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from qcodec import report_html
 from qcodec.plot_data import Bound, Curve, FloatArray
+from qcodec.plot_final import final_values
 from qcodec.plot_rate import Point, rate_distortion
 from qcodec.plots import over_epochs
 from qcodec.runs import Run, read_run, side_by_side
@@ -122,6 +123,13 @@ def draw(run: Run, source: Source | None) -> Iterator[Drawn]:
         if len(curves) > 1:
             where = f", systems of Figure {name[-1]} in arXiv 2502.04770"
             yield Drawn(name, _caption(metric, curves, source, where), _over_epochs(run, metric, curves, source, where))
+    last = {
+        system: series.last for system, series in (run.metrics.get("mse") or run.metrics.get("hard_mse", {})).items()
+    }
+    if len(last) > 1:
+        references = source.references if source else None
+        figure = final_values(last, "MSE per value, last epoch", title="Where every seed ends", references=references)
+        yield Drawn("final", "MSE of every seed at the last logged step, the best system first.", figure)
     points, left_out = _points(run)
     if points:
         note = (

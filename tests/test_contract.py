@@ -9,6 +9,7 @@ import torch
 
 from qcodec import (
     STE,
+    AnnealedDither,
     CodebookDropout,
     DetachedNoiseApproximation,
     Identity,
@@ -39,6 +40,11 @@ QUANTIZERS = {
     "scalar2": lambda: ScalarQuantizer(2),
     "scalar3": lambda: ScalarQuantizer(3),
     **{f"scalar4_{name}": lambda make=make: ScalarQuantizer(estimator=make()) for name, make in ESTIMATORS.items()},
+    **{
+        f"dithered_{name}": lambda make=make: AnnealedDither(ScalarQuantizer(estimator=make()), 0.3, 5)
+        for name, make in ESTIMATORS.items()
+        if name in ("ste", "mste_channel")
+    },
     **{
         f"vector_{name}": lambda make=make: seeded(lambda: VectorStage(8, 20, 3, make()))
         for name, make in ESTIMATORS.items()

@@ -98,7 +98,7 @@ def test_a_run_becomes_a_table_figures_and_a_page(tmp_path: Path) -> None:
     assert float(row["mse_mean"]) == pytest.approx(0.3)
     assert float(row["mse_std"]) == pytest.approx(0.02**0.5)
     assert row["diverged_at"] == ""
-    assert figures_of(run) == {"mse", "ma_e", "hard_mse", "figure3", "figure4", "rate_distortion"}
+    assert figures_of(run) == {"mse", "ma_e", "hard_mse", "figure3", "figure4", "final", "rate_distortion"}
 
 
 def test_one_seed_has_no_deviation_and_what_was_not_logged_is_empty(tmp_path: Path) -> None:
