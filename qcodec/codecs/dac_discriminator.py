@@ -1,15 +1,12 @@
 """The discriminators that the Descript Audio Codec (DAC) is trained against."""
 
-import warnings
 from collections.abc import Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-with warnings.catch_warnings():  # torch 2.11 on dac 1.0.0; what its dependencies change in the filters is undone too
-    warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
-    from dac.model.discriminator import BANDS, Discriminator
+from qcodec.codecs.dac_package import BANDS, Discriminator, published_weight_norm
 
 
 @final
@@ -42,8 +39,7 @@ class DacDiscriminator(nn.Module):
         if not (periods or fft_sizes or rates):
             raise ValueError("periods, fft_sizes and rates are all empty: name at least one discriminator")
         self.shortest = max(*periods, *(5 * size // 8 for size in fft_sizes), 0) + 1  # samples that can be mirrored
-        with warnings.catch_warnings(), torch.no_grad():  # leaves nothing attached: it can be copied
-            warnings.filterwarnings("ignore", ".*torch.nn.utils.weight_norm.* is deprecated", FutureWarning)
+        with published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
             self.model = Discriminator(list(rates), list(periods), list(fft_sizes), sample_rate, list(bands))
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:

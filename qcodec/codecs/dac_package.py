@@ -8,9 +8,19 @@ with warnings.catch_warnings():  # torch 2.11 on dac 1.0.0; what its dependencie
     warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
     from dac import DAC
     from dac.model.dac import Decoder, Encoder, init_weights
+    from dac.model.discriminator import BANDS, Discriminator
     from dac.nn.quantize import VectorQuantize
 
-__all__ = ["DAC", "Decoder", "Encoder", "VectorQuantize", "init_weights", "published_weight_norm"]
+__all__ = [
+    "BANDS",
+    "DAC",
+    "Decoder",
+    "Discriminator",
+    "Encoder",
+    "VectorQuantize",
+    "init_weights",
+    "published_weight_norm",
+]
 
 
 @contextmanager
