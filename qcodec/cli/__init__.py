@@ -12,6 +12,7 @@ Try quantizers and gradient estimators on a surrogate neural codec, against the 
 commands:
   fit --config RECIPE [--run_dir DIR]   train; RECIPE is a short name or the path of a YAML file
   validate | test | predict             the same for a trained checkpoint (--ckpt_path)
+  export CKPT OUT [--config FILE]       write a trained codec as a weight file of the program `dac`
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
 
@@ -59,10 +60,16 @@ def _dispatch(arguments: list[str]) -> int:
         from qcodec.cli.report import report
 
         report(rest)
+    elif command == "export":
+        from qcodec.cli.export import export
+
+        export(rest)
     elif command in _TRAINING:
         from qcodec.cli.training import train
 
         train(command, rest)
     else:
-        raise ValueError(f"{command!r} is no command: choose one of {', '.join([*_TRAINING, 'report', 'recipes'])}")
+        raise ValueError(
+            f"{command!r} is no command: choose one of {', '.join([*_TRAINING, 'export', 'report', 'recipes'])}"
+        )
     return 0

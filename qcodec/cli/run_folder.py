@@ -28,7 +28,7 @@ def training_folder(wanted: Path | None, recipe: str, resuming: Path | None) -> 
     if inherited := os.environ.get(_INHERITED):
         return Path(inherited)
     if wanted is None and resuming is not None:
-        wanted = _run_of(resuming)
+        wanted = run_of(resuming)
     if wanted is None:
         if max(int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "SLURM_NTASKS")) > 1:
             raise ValueError("several ranks were started from outside, without a common folder: give --run_dir DIR")
@@ -49,14 +49,15 @@ def measuring_folder(wanted: Path | None, recipe: str, checkpoint: Path | None) 
     """Choose the folder of the other commands: the one wanted, the checkpoint's run, or a new one."""
     if wanted is not None:
         return wanted
-    return _run_of(checkpoint) if checkpoint else _new_folder(Path("runs") / recipe)
+    return run_of(checkpoint) if checkpoint else _new_folder(Path("runs") / recipe)
 
 
 def _is_later_rank() -> bool:
     return any(int(os.environ.get(name, "0")) > 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
-def _run_of(checkpoint: Path) -> Path:
+def run_of(checkpoint: Path) -> Path:
+    """Give the folder of the run that wrote a checkpoint."""
     folder = checkpoint.resolve().parent
     return folder.parent if folder.name == "checkpoints" else folder
 

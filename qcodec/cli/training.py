@@ -2,14 +2,12 @@
 
 import logging
 import os
-import pickle
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import ArgumentError
 from lightning import LightningDataModule, LightningModule, Trainer
@@ -23,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
+from qcodec.cli.checkpoint import read_checkpoint
 from qcodec.cli.messages import innermost
 from qcodec.cli.recipes import all_recipes, find_recipe
 from qcodec.cli.run_folder import measuring_folder, shared_folder, training_folder
@@ -100,7 +99,7 @@ class RunFolderCLI(LightningCLI):
         config = self.config[str(self.subcommand)]
         checkpoint = Path(config.ckpt_path) if config.get("ckpt_path") else None
         if checkpoint is not None:
-            _check_checkpoint(checkpoint)
+            read_checkpoint(checkpoint)
         elif self.subcommand != "fit":
             raise ValueError(f"`{self.subcommand}` needs a trained model: give --ckpt_path RUN/checkpoints/last.ckpt")
         choose = training_folder if self.subcommand == "fit" else measuring_folder
@@ -166,17 +165,6 @@ def _check_yaml(path: Path) -> None:
         yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no valid YAML: {error}") from error
-
-
-def _check_checkpoint(path: Path) -> None:
-    if not path.is_file():
-        raise ValueError(f"there is no checkpoint {path}: give a file that an earlier run wrote")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged or no checkpoint: give a file that an earlier run wrote") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise ValueError(f"{path} holds no Lightning checkpoint: give a file that an earlier run wrote")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,0 +1,25 @@
+"""Checkpoints that a fit wrote, read as data."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """Read a Lightning checkpoint; its tensors are mapped from the file, not copied.
+
+    Raises:
+        ValueError: Where there is no such file, or it is damaged or something else.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no checkpoint {path}: give a file that an earlier run wrote")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged or no checkpoint: give a file that an earlier run wrote") from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise ValueError(f"{path} holds no Lightning checkpoint: give a file that an earlier run wrote")
+    return content
