@@ -15,4 +15,5 @@ def _apart_from_the_outside(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.delenv("QCODEC_RUN_DIR", raising=False)
+    monkeypatch.setenv("QCODEC_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,7 @@ from qcodec.functional import nearest_level
 
 # What a stream of random numbers is for, as a part of its seed: equal keys with another purpose never meet.
 STREAMS = {"rotation": 0, "train": 1, "val": 2, "test": 3, "predict": 4, "noise": 5, "weights": 6}
+STREAMS |= {"file": 7, "offset": 8, "level": 9, "phase": 10}
 
 
 def stream_seed(*key: int) -> int:

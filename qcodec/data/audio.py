@@ -1,0 +1,214 @@
+"""Speech and music in crops, for training a codec."""
+
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lightning import LightningDataModule
+
+from qcodec.data.audio_crops import CropSource, frames_needed
+from qcodec.data.audio_index import SUFFIXES, AudioFile, AudioIndex, Fault, index_audio
+from qcodec.data.audio_loader import BatchPlan, HeldOutLoader, TrainingLoader
+from qcodec.data.audio_report import AudioReport
+from qcodec.data.audio_transforms import CropTransform
+
+_CORPORA = ("", "LibriTTS", "LibriTTS_R", "LibriSpeech")  # where subsets lie below the root
+_HELD_OUT_BATCH = 4  # as many times the samples of a training batch: without gradients it takes less memory
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Which files serve for what: subsets of LibriTTS or LibriSpeech by name, or any folders below the root.
+
+    Attributes:
+        train: Subsets to train on; ``.`` for the root itself.
+        val: Subsets to validate on; if empty, ``held_out`` of the training files.
+        test: Subsets to test on; if empty, those of validation, in other crops.
+        held_out: Share of the training files that is kept for validation, chosen by a hash of the path.
+        max_bad_share: Share of the files that may be unreadable, empty, silent or shorter than a training crop.
+    """
+
+    train: tuple[str, ...] = ("dev-clean",)
+    val: tuple[str, ...] = ("test-clean",)
+    test: tuple[str, ...] = ()
+    held_out: float = 0.05
+    max_bad_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("held_out", "max_bad_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"subsets.{name} is {getattr(self, name)}: give a share between 0 and 1")
+        if not self.train:
+            raise ValueError("subsets.train is empty: name a subset, or '.' for the root itself")
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Which crops are drawn.
+
+    Attributes:
+        duration: Of a training crop, in seconds.
+        val_duration: Of a crop for validation and test, in seconds; shorter files are left out there.
+        val_crops: How many crops validation and test have each, rounded up to a multiple of the ranks.
+        updates_per_epoch: Batches in an epoch of training.
+        floor_lufs: Loudness that a crop should exceed, in LUFS.
+        tries: Draws from one file for the sake of the floor.
+    """
+
+    duration: float = 0.38
+    val_duration: float = 2.0
+    val_crops: int = 100
+    updates_per_epoch: int = 1000
+    floor_lufs: float = -40.0
+    tries: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("duration", "val_duration", "val_crops", "updates_per_epoch", "tries"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"crops.{name} is {getattr(self, name)}: give a value above 0")
+
+
+class LibriTTS(LightningDataModule):
+    """Serves crops ``(B, 1, L)`` of LibriTTS, LibriSpeech or any folder of wav, flac, ogg and mp3 files.
+
+    The recipe of the Descript Audio Codec (arXiv 2306.06546, section 4.2): crops above a loudness floor, brought to one
+    loudness, limited in their peak and shifted in phase.
+
+    Args:
+        root: Folder that holds the subsets, directly or in a folder ``LibriTTS`` or ``LibriSpeech``.
+        sample_rate: Of the crops, in Hz; files at other rates are resampled.
+        batch_size: Crops in a training batch of one rank.
+        subsets: Which files serve for what.
+        crops: Which crops are drawn.
+        transform: What is done to each crop.
+        seed: Of the random draws.
+        workers: Processes that prepare batches for each rank; 0 to prepare them in the training process.
+
+    Raises:
+        ValueError: For settings out of range, folders that are missing, hold no audio or too many bad files, and
+            files that would serve for both training and validation.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        sample_rate: int = 16000,
+        batch_size: int = 16,
+        subsets: Subsets | None = None,
+        crops: Crops | None = None,
+        transform: CropTransform | None = None,
+        seed: int = 0,
+        workers: int = 1,
+    ) -> None:
+        super().__init__()
+        settings = {"sample_rate": (sample_rate, 1000), "batch_size": (batch_size, 1), "workers": (workers, 0)}
+        for name, (value, least) in settings.items():
+            if value < least:
+                raise ValueError(f"data setting {name} is {value}: give {least} or more")
+        self.root, self.sample_rate, self.batch_size = Path(root).expanduser(), sample_rate, batch_size
+        self.subsets, self.crops, self.transform = subsets or Subsets(), crops or Crops(), transform or CropTransform()
+        self.seed, self.workers = seed, workers
+        self._sources: dict[str, tuple[CropSource, AudioReport]] = {}
+
+    def prepare_data(self) -> None:
+        """Build the index of every folder, in one process."""
+        for names in (self.subsets.train, self.subsets.val, self.subsets.test):
+            self._index(names)
+
+    def setup(self, stage: str) -> None:
+        """Choose the files of each split."""
+        for split in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, ("test",)):
+            if split not in self._sources:
+                self._sources[split] = self._source(split)
+
+    def train_dataloader(self) -> TrainingLoader:
+        """Serve new crops in each epoch."""
+        plan = self._plan(self.batch_size, self.crops.updates_per_epoch)
+        loader = TrainingLoader(*self._prepared("train", "fit"), plan, self.workers)
+        loader.trainer = self.trainer
+        return loader
+
+    def val_dataloader(self) -> HeldOutLoader:
+        """Serve the same crops every time."""
+        return self._held_out("val", "validate")
+
+    def test_dataloader(self) -> HeldOutLoader:
+        """Serve crops of the files for testing, the same every time."""
+        return self._held_out("test", "test")
+
+    def _held_out(self, split: str, stage: str) -> HeldOutLoader:
+        ranks = self.trainer.world_size if self.trainer else 1
+        crops = -(-self.crops.val_crops // ranks)
+        as_long = self.batch_size * self.crops.duration / self.crops.val_duration
+        size = min(crops, max(1, int(_HELD_OUT_BATCH * as_long)))
+        return HeldOutLoader(*self._prepared(split, stage), self._plan(size, -(-crops // size)), self.workers)
+
+    def _plan(self, size: int, batches: int) -> BatchPlan:
+        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return BatchPlan(size, batches, rank, ranks)
+
+    def _prepared(self, split: str, stage: str) -> tuple[CropSource, AudioReport]:
+        self.setup(stage)
+        return self._sources[split]
+
+    def _source(self, split: str) -> tuple[CropSource, AudioReport]:
+        seconds = self.crops.duration if split == "train" else self.crops.val_duration
+        source = CropSource(
+            (), self.sample_rate, seconds, self.crops.floor_lufs, self.crops.tries, self.transform, self.seed, split
+        )
+        index = self._split(split)
+        table = Path(self.trainer.default_root_dir, f"audio_{split}.csv") if self.trainer else None
+        report = AudioReport(split, len(index.files) + len(index.faults), self.subsets.max_bad_share, table)
+        usable = [file for file in index.files if self._fits(file, self.crops.duration)]
+        short = set(index.files) - set(usable)
+        report.add([*index.faults, *(Fault(f.path, f"lasts {f.seconds:.2f} s, less than a crop") for f in short)])
+        files = tuple(file for file in usable if self._fits(file, seconds))
+        report.set_aside([file for file in usable if not self._fits(file, seconds)], seconds)
+        report.note(files, self.sample_rate)
+        if not files:
+            raise ValueError(f"no audio file for {split} is as long as a crop of {seconds:g} s: give another folder")
+        return replace(source, files=files), report
+
+    def _fits(self, file: AudioFile, seconds: float) -> bool:
+        return file.frames >= frames_needed(int(seconds * self.sample_rate), file.sample_rate, self.sample_rate)
+
+    def _split(self, split: str) -> AudioIndex:
+        """Find the files of a split, none of which is in training as well."""
+        train = self._index(self.subsets.train)
+        names = self.subsets.test or self.subsets.val if split == "test" else self.subsets.val
+        if not names:
+            return _part(train, self.subsets.held_out, inside=split != "train")
+        if split == "train":
+            return train
+        held_out = self._index(names)
+        shared = {file.path for file in train.files} & {file.path for file in held_out.files}
+        if shared:
+            raise ValueError(f"{len(shared)} files serve for train and {split}, such as {min(shared)}: name others")
+        return held_out
+
+    def _index(self, names: tuple[str, ...]) -> AudioIndex:
+        parts = [index_audio(self._folder(name)) for name in names]
+        files = {file.path: file for part in parts for file in part.files}
+        faults = {fault.path: fault for part in parts for fault in part.faults}
+        if not files and not faults and names:
+            raise ValueError(f"there are no {', '.join(SUFFIXES)} files in {self.root} for {', '.join(names)}")
+        return AudioIndex(tuple(files.values()), tuple(faults.values()))
+
+    def _folder(self, name: str) -> Path:
+        for corpus in _CORPORA:
+            if (self.root / corpus / name).is_dir():
+                return (self.root / corpus / name).resolve()
+        if not self.root.is_dir():
+            raise ValueError(f"there is no folder {self.root}: set data.root to where the audio lies")
+        there = sorted(path.name for path in self.root.iterdir() if path.is_dir())
+        raise ValueError(f"{self.root} has no subset {name!r}; it has {', '.join(there) or 'no folders'}")
+
+
+def _part(index: AudioIndex, held_out: float, inside: bool) -> AudioIndex:
+    """Give the files whose path's hash lies inside the held-out share, or those outside."""
+
+    def chosen(path: str) -> bool:
+        return (zlib.crc32(path.encode(errors="surrogateescape")) < held_out * 2**32) == inside
+
+    files = tuple(file for file in index.files if chosen(file.path))
+    return AudioIndex(files, tuple(fault for fault in index.faults if chosen(fault.path)))

@@ -1,0 +1,170 @@
+"""Which audio files a folder holds, and how long they are: found once, and kept."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from tqdm import tqdm
+
+_log = logging.getLogger(__name__)
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_VERSION = 1
+_BAR_FROM = 500  # fewer files are read before a bar would help
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """A file that can be read.
+
+    Attributes:
+        path: Where it lies.
+        frames: Its length, in samples of its own rate.
+        sample_rate: In Hz.
+        channels: How many it has.
+    """
+
+    path: str
+    frames: int
+    sample_rate: int
+    channels: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.frames / self.sample_rate
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that cannot be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class AudioIndex:
+    """The audio files of a folder, in the order of their names."""
+
+    files: tuple[AudioFile, ...]
+    faults: tuple[Fault, ...]
+
+
+def index_audio(folder: Path) -> AudioIndex:
+    """Find the audio files in ``folder`` and below; files that are unchanged since the last time are not opened.
+
+    What is known of a file counts as long as its size and its time of change are the same. It is kept in
+    ``$QCODEC_CACHE``, or else in ``qcodec`` under the user's cache folder.
+
+    Raises:
+        ValueError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}: give one that holds audio")
+    found = dict(sorted(_walk(folder)))
+    cache = _cache_file(folder)
+    known = {name: entry for name, entry in _load(cache).items() if found.get(name) == tuple(entry[:2])}
+    new = [name for name in found if name not in known]
+    faults, inspected = [], _inspect_all(folder, new)
+    for name, result in zip(new, inspected, strict=True):
+        if isinstance(result, Fault):
+            faults.append(result)
+        else:
+            known[name] = [*found[name], *result]
+    if new:
+        _save(cache, known)
+    files = [AudioFile(str(folder / name), *known[name][2:]) for name in found if name in known]
+    return AudioIndex(tuple(files), tuple(faults))
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Names below ``folder`` with size and time of change; links to folders are followed, each folder once."""
+    seen = set()
+    for at, below, names in os.walk(folder, followlinks=True):
+        place = os.stat(at)
+        if (place.st_dev, place.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((place.st_dev, place.st_ino))
+        below.sort()
+        for name in names:
+            path = os.path.join(at, name)
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield os.path.relpath(path, folder), _stamp(path)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:  # a link to nothing: reading it will say so
+        return (-1, -1)
+    return status.st_size, status.st_mtime_ns
+
+
+def _inspect_all(folder: Path, names: list[str]) -> list[tuple[int, int, int] | Fault]:
+    paths = [str(folder / name) for name in names]
+    with ThreadPoolExecutor(min(8, max(1, len(paths)))) as pool:
+        results = pool.map(_inspect, paths)
+        shown = None if len(names) >= _BAR_FROM else True  # None: only on a terminal
+        return list(tqdm(results, f"reading {folder}", len(names), unit="file", disable=shown, leave=False))
+
+
+def _inspect(path: str) -> tuple[int, int, int] | Fault:
+    try:
+        if os.path.getsize(path) == 0:
+            return Fault(path, "is empty")
+        info = soundfile.info(path)
+    except (OSError, soundfile.SoundFileError) as error:
+        return Fault(path, f"cannot be read: {reason_of(error)}")
+    if info.frames == 0:
+        return Fault(path, "holds no samples")
+    return info.frames, info.samplerate, info.channels
+
+
+def reason_of(error: Exception) -> str:
+    """Say in a few words why a file could not be read."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).rstrip(".")
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _cache_file(folder: Path) -> Path:
+    home = os.environ.get("QCODEC_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "qcodec")
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    return Path(home).expanduser() / f"audio-{name}.json"
+
+
+def _load(cache: Path) -> dict[str, list[int]]:
+    """Read what is known; nothing is, if the file is missing, damaged or of another version."""
+    try:
+        content = json.loads(cache.read_text(encoding="ascii"))
+        files: dict[str, list[int]] = content["files"]
+        right = content["version"] == _VERSION and content["checksum"] == _checksum(files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return files if right else {}
+
+
+def _save(cache: Path, files: dict[str, list[int]]) -> None:
+    """Write beside, then move there, so that no reader ever sees half a file."""
+    content: dict[str, Any] = {"version": _VERSION, "checksum": _checksum(files), "files": files}
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=cache.parent, delete=False) as file:
+            json.dump(content, file)
+        os.replace(file.name, cache)
+    except OSError as error:
+        _log.warning("the list of audio files could not be kept in %s (%s); set QCODEC_CACHE", cache, error.strerror)
+
+
+def _checksum(files: dict[str, list[int]]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
