@@ -29,7 +29,7 @@ LAYERS = {
     "runs": set(),
     "report_html": {"plot_data", "plot_style", "runs"},
     "report": {"data", "plot_data", "plot_final", "plot_rate", "plot_style", "plots", "rate", "report_html", "runs"},
-    "cli": {"callbacks", "report"},
+    "cli": {"callbacks", "codecs", "report"},
     "__init__": {"codecs", "quantizers"},
     "__main__": {"cli"},
 }
