@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         NoiseApproximation,
     )
     from qcodec.quantizers.identity import Identity
+    from qcodec.quantizers.importance import ImportanceMask
+    from qcodec.quantizers.levels import LogUniformLevels, UniformLevels
     from qcodec.quantizers.residual import ResidualVQ
     from qcodec.quantizers.scalar import ScalarQuantizer
     from qcodec.quantizers.vector import VectorStage
@@ -35,6 +37,8 @@ _HOME = {
     "DetachedNoiseApproximation": "qcodec.quantizers.estimators",
     "GradientEstimator": "qcodec.quantizers.estimators",
     "Identity": "qcodec.quantizers.identity",
+    "ImportanceMask": "qcodec.quantizers.importance",
+    "LogUniformLevels": "qcodec.quantizers.levels",
     "ModifiedSTE": "qcodec.quantizers.estimators",
     "NoiseApproximation": "qcodec.quantizers.estimators",
     "Quantizer": "qcodec.quantizers.base",
@@ -44,6 +48,7 @@ _HOME = {
     "STE": "qcodec.quantizers.estimators",
     "ScalarQuantizer": "qcodec.quantizers.scalar",
     "SurrogateCodec": "qcodec.codecs.surrogate",
+    "UniformLevels": "qcodec.quantizers.levels",
     "VectorStage": "qcodec.quantizers.vector",
     "export_dac": "qcodec.codecs.dac_file",
     "load_released": "qcodec.codecs.dac_file",
@@ -60,6 +65,8 @@ __all__ = [
     "DetachedNoiseApproximation",
     "GradientEstimator",
     "Identity",
+    "ImportanceMask",
+    "LogUniformLevels",
     "ModifiedSTE",
     "NoiseApproximation",
     "Quantizer",
@@ -68,6 +75,7 @@ __all__ = [
     "ResidualVQ",
     "ScalarQuantizer",
     "SurrogateCodec",
+    "UniformLevels",
     "VectorStage",
     "export_dac",
     "load_released",

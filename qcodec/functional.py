@@ -224,6 +224,52 @@ def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[i
     return z + gain * z.std(tuple(dims), keepdim=True) * noise
 
 
+def soft_step(x: Tensor, sharpness: float) -> Tensor:
+    r"""Rise smoothly from 0 to 1 about ``x = 0`` (arXiv 2410.06016, the surrogate of its importance mask).
+
+    ``f_a(x) = ln[cosh(a (x + 1/2)) / cosh(a (x - 1/2))] / (2 a) + 1/2`` with ``a`` the ``sharpness``; its derivative is
+    ``(tanh(a (x + 1/2)) - tanh(a (x - 1/2))) / 2``. For large ``a`` it is a ramp from -1/2 to 1/2. With ``s(t)`` for
+    ``ln(1 + e^t)`` it is computed as ``[s(a (2 x + 1)) - s(a (2 x - 1))] / (2 a)`` for ``x <= 0`` and as
+    ``1 - f_a(-x)`` above, in float32 or wider: exact to rounding, and finite with its gradient, for every ``x``.
+
+    Args:
+        x: Values of any shape and floating dtype.
+        sharpness: ``a``, positive.
+
+    Example:
+        >>> soft_step(torch.tensor([-1e30, -0.5, 0.0, 0.5, 1e30]), sharpness=2.0)
+        tensor([0.0000, 0.1687, 0.5000, 0.8313, 1.0000])
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    above = wide > 0
+    scaled, zero = 2 * sharpness * torch.where(above, -wide, wide), wide.new_zeros(())
+    rise = torch.logaddexp(scaled + sharpness, zero) - torch.logaddexp(scaled - sharpness, zero)
+    below = rise / (2 * sharpness)
+    return torch.where(above, 1 - below, below).to(x.dtype)
+
+
+def leading_mask(depth: Tensor, stages: int, sharpness: float) -> Tensor:
+    """Mask the leading stages: 1 where ``depth >= k`` for stage ``k``, else 0; gradients of ``soft_step(depth - k)``.
+
+    So ``min(floor(depth) + 1, stages)`` leading stages are sent: never none (arXiv 2410.06016). The
+    values are exactly 0 and 1; the gradient is that of ``f + sg[m - f]``. A NaN counts as full depth.
+
+    Args:
+        depth: ``(B, T)`` real depths, not negative.
+        stages: Number of stages, N_q.
+        sharpness: Of ``soft_step``.
+
+    Returns:
+        ``(B, N_q, T)`` in the dtype of ``depth``.
+
+    Example:
+        >>> leading_mask(torch.tensor([[0.0, 0.9, 1.0, 7.5]]), stages=3, sharpness=2.0).sum(1)
+        tensor([[1., 1., 2., 3.]])
+    """
+    offset = depth.unsqueeze(1) - torch.arange(stages, device=depth.device, dtype=depth.dtype)[:, None]
+    return straight_through(soft_step(offset, sharpness), (~(offset < 0)).to(depth.dtype))
+
+
 def apply_function(function: type[torch.autograd.Function], *args: Any) -> Tensor:
     """Call an autograd function of one output."""
     output: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]  # torch ships `apply` without annotations

@@ -10,6 +10,29 @@ from torch import Tensor
 from qcodec.functional import level_value
 
 
+def code_bits(size: int) -> float:
+    """Bits of one code of ``size`` equally likely values: ``log2(size)``.
+
+    Example:
+        >>> code_bits(1024)
+        10.0
+    """
+    return math.log2(size)
+
+
+def side_bits(stages: int) -> float:
+    """Bits per frame that tell which number of leading stages, 1 to ``stages``, was sent: ``log2(stages)``.
+
+    Needed only where the number differs from frame to frame; a number for a whole clip stands in a file's header. A
+    format that gives each frame a field of its own rounds up.
+
+    Example:
+        >>> side_bits(8)
+        3.0
+    """
+    return math.log2(stages)
+
+
 def empirical_entropy(codes: Tensor) -> Tensor:
     """Entropy of codes ``(B, N_q, T)`` in bits per frame, ``(B,)``: each stage's histogram over T, stages added up.
 

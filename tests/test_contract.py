@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import pickle
 
 import pytest
@@ -9,10 +10,13 @@ import torch
 
 from qcodec import (
     STE,
+    AllCodebooks,
     AnnealedDither,
     CodebookDropout,
     DetachedNoiseApproximation,
     Identity,
+    ImportanceMask,
+    LogUniformLevels,
     ModifiedSTE,
     NoiseApproximation,
     ResidualVQ,
@@ -34,6 +38,22 @@ ESTIMATORS = {
     "na": NoiseApproximation,
     "na_absolute": lambda: NoiseApproximation(reading="absolute"),
     "na_det": DetachedNoiseApproximation,
+}
+
+
+def importance(**settings):
+    """Make an allocator whose untrained network tells frames apart."""
+    allocator = ImportanceMask(8, widths=(6, 4), full_share=0.4, default_level=2.0, **settings)
+    with torch.no_grad():
+        allocator.subnet[-1].weight_g.fill_(10.0)
+    return allocator
+
+
+ALLOCATORS = {
+    "all": AllCodebooks,
+    "dropout": lambda: CodebookDropout(0.7),
+    "importance": importance,
+    "importance_detached": lambda: importance(levels=LogUniformLevels(), detach_input=True),
 }
 QUANTIZERS = {
     "identity": Identity,
@@ -59,14 +79,19 @@ QUANTIZERS = {
         if name in ("ste", "mste_sample")
     },
     **{
-        f"residual_dropout_{name}": lambda make=make: seeded(
-            lambda: ResidualVQ(8, 3, 20, [2, 4, 3], CodebookDropout(0.7), make())
+        f"residual_{allocator}_{name}": lambda allocator=allocator, make=make: seeded(
+            lambda: ResidualVQ(8, 3, 20, [2, 4, 3], ALLOCATORS[allocator](), make())
         )
-        for name, make in ESTIMATORS.items()
+        for allocator, (name, make) in itertools.product(ALLOCATORS, ESTIMATORS.items())
         if name in ("ste", "mste_sample", "na")
     },
 }
 every_quantizer = pytest.mark.parametrize("quantizer", [make() for make in QUANTIZERS.values()], ids=list(QUANTIZERS))
+
+
+def ask(quantizer, z, **settings):
+    """Call a quantizer as a codec does, with features; here they are the embedding itself."""
+    return quantizer(z, features=z, **settings)
 
 
 def embedding(dtype=torch.float32):
@@ -78,7 +103,7 @@ def embedding(dtype=torch.float32):
 @every_quantizer
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_decoding_the_codes_gives_the_decoder_input_of_evaluation_bit_for_bit(quantizer, dtype):
-    output = copy.deepcopy(quantizer).eval()(embedding(dtype))
+    output = ask(copy.deepcopy(quantizer).eval(), embedding(dtype))
     assert torch.equal(quantizer.decode(output.codes).to(dtype), output.z_hat)
     assert torch.equal(output.hard, output.z_hat)
 
@@ -86,7 +111,7 @@ def test_decoding_the_codes_gives_the_decoder_input_of_evaluation_bit_for_bit(qu
 @every_quantizer
 def test_outputs_have_the_promised_shapes_and_types(quantizer):
     z = embedding()
-    output = quantizer(z)
+    output = ask(quantizer, z)
     assert output.z_hat.shape == output.hard.shape == z.shape
     assert output.codes.shape[::2] == (3, 40)
     assert output.codes.dtype == torch.int64
@@ -97,9 +122,10 @@ def test_outputs_have_the_promised_shapes_and_types(quantizer):
 
 @every_quantizer
 def test_as_many_bits_are_counted_as_the_codes_can_need(quantizer):
-    output = quantizer.eval()(embedding())
-    largest = output.codes.amax(dim=(0, 2))
-    assert (output.bits >= (largest + 1).double().log2().sum() - 1e-6).all()
+    output = ask(quantizer.eval(), embedding())
+    largest = output.codes.amax(dim=(0, 2)).clamp_min(0)
+    needed = ((largest + 1).double().log2()[:, None] * (output.codes >= 0)).sum(1)
+    assert (output.bits >= needed - 1e-6).all()
     quantizer.train()
 
 
@@ -107,7 +133,7 @@ def test_as_many_bits_are_counted_as_the_codes_can_need(quantizer):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_gradients_are_finite_and_reach_the_embedding_also_at_ties(quantizer, dtype):
     z = embedding(dtype).requires_grad_()
-    output = quantizer.train()(z)
+    output = ask(quantizer.train(), z)
     (output.z_hat.float().square().sum() + sum(loss.sum() for loss in output.losses.values())).backward()
     assert z.grad.isfinite().all()
     assert z.grad.abs().sum() > 0
@@ -115,29 +141,40 @@ def test_gradients_are_finite_and_reach_the_embedding_also_at_ties(quantizer, dt
 
 @every_quantizer
 def test_gradients_are_finite_at_zero_error(quantizer):
-    z = quantizer(embedding()).hard.requires_grad_()
-    quantizer.train()(z).z_hat.sum().backward()
+    z = ask(quantizer, embedding()).hard.requires_grad_()
+    ask(quantizer.train(), z).z_hat.sum().backward()
     assert z.grad.isfinite().all()
 
 
 @every_quantizer
 def test_training_gives_the_hard_value_if_the_estimator_says_that_it_is_exact(quantizer):
-    output = quantizer.train()(embedding().requires_grad_())
+    output = ask(quantizer.train(), embedding().requires_grad_())
     exact = all(getattr(module, "exact", True) for module in quantizer.modules())
     assert torch.equal(output.z_hat, output.hard if not isinstance(quantizer, Identity) else embedding()) == exact
 
 
 @every_quantizer
 def test_a_quantizer_that_calls_itself_independent_treats_batch_entries_apart(quantizer):
+    if not quantizer.independent:
+        return
     z = embedding().requires_grad_()
     weights = torch.randn(z.shape, generator=torch.Generator().manual_seed(1))
     whole = quantizer.train()(z)
     (together,) = torch.autograd.grad((whole.z_hat * weights).sum(), z)
     first = quantizer(z[:1])
     (alone,) = torch.autograd.grad((first.z_hat * weights[:1]).sum(), z)
-    assert not quantizer.independent or torch.allclose(together[:1], alone[:1], rtol=1e-5, atol=1e-6)
-    if quantizer.independent:
-        assert torch.equal(whole.z_hat[:1], first.z_hat)
+    assert torch.allclose(together[:1], alone[:1], rtol=1e-5, atol=1e-6)
+    assert torch.equal(whole.z_hat[:1], first.z_hat)
+
+
+@every_quantizer
+def test_in_evaluation_two_ranks_agree_with_one_process_that_sees_both_batches(quantizer):
+    z, twin = embedding(), copy.deepcopy(quantizer).eval()
+    whole, parts = ask(twin, z), [ask(twin, z[:1]), ask(twin, z[1:])]
+    for name in ("z_hat", "codes", "bits", "hard"):
+        torch.testing.assert_close(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    for name, loss in whole.losses.items():
+        torch.testing.assert_close(torch.cat([part.losses[name] for part in parts]), loss)
 
 
 @every_quantizer
@@ -145,7 +182,7 @@ def test_survives_pickling_and_a_round_trip_of_its_state(quantizer):
     z = embedding()
     twin = pickle.loads(pickle.dumps(quantizer))
     twin.load_state_dict(quantizer.state_dict())
-    assert torch.equal(twin.eval()(z).codes, quantizer.eval()(z).codes)
+    assert torch.equal(ask(twin.eval(), z).codes, ask(quantizer.eval(), z).codes)
     quantizer.train()
 
 
@@ -166,20 +203,31 @@ def test_a_rate_dial_lowers_the_bits_or_is_refused_by_a_quantizer_of_one_rate(qu
         with pytest.raises(ValueError, match=r"level=2\.0 has no meaning"):
             twin(z, level=2.0)
         return
-    output = twin(z, level=2.0)
-    assert (output.bits < twin(z).bits).all()
+    output, default = ask(twin, z, level=1.0), ask(twin, z)
+    assert (output.bits <= default.bits).all()
+    assert output.bits.mean() < default.bits.mean()
     assert torch.equal(twin.decode(output.codes), output.z_hat)
-    with pytest.raises(ValueError, match=r"level=2\.0 has no meaning in training"):
-        twin.train()(z, level=2.0)
+    with pytest.raises(ValueError, match=r"level=1\.0 has no meaning in training"):
+        ask(twin.train(), z, level=1.0)
 
 
 @every_quantizer
-def test_bits_are_counted_for_what_is_sent_alone(quantizer):
-    output = quantizer.train()(embedding())
-    sent = (output.codes >= 0).sum(1)
-    full = quantizer.eval()(embedding())
-    assert torch.allclose(output.bits * full.codes.shape[1], full.bits * sent)
-    quantizer.train()
+@pytest.mark.parametrize("train", [True, False])
+def test_bits_are_counted_for_what_is_sent_and_for_telling_how_much_that_is(quantizer, train):
+    output = ask(copy.deepcopy(quantizer).train(train), embedding())
+    inner = getattr(quantizer, "quantizer", quantizer)
+    size = getattr(inner, "codebook_size", getattr(inner, "levels", 1 << 32))
+    expected = (output.codes >= 0).sum(1) * math.log2(size)
+    if isinstance(getattr(quantizer, "allocator", None), ImportanceMask):
+        expected[: 2 if train else 3] += math.log2(3)  # the last clip has full depth in training
+    torch.testing.assert_close(output.bits, expected)
+
+
+@every_quantizer
+def test_what_is_sent_of_a_frame_is_a_number_of_leading_stages_and_never_none(quantizer):
+    sent = (ask(copy.deepcopy(quantizer).eval(), embedding()).codes >= 0).long()
+    assert (sent.diff(dim=1) <= 0).all()
+    assert (sent[:, 0] == 1).all()
 
 
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=list(ESTIMATORS))

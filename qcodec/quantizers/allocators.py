@@ -1,7 +1,8 @@
 """Rate allocators: which stages of a residual quantizer are sent for which frame."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
@@ -13,12 +14,16 @@ class Allocation:
     """The stages that are sent.
 
     Attributes:
-        mask: ``(B, N_q, T)``, 1 where a stage is sent and 0 where not, in the dtype of the embedding.
+        mask: ``(B, N_q, T)`` floating, 1 where a stage is sent and 0 where not; a gradient may pass through it.
         stages: Number of leading stages that must be computed; the mask is 0 from there on.
+        losses: Unweighted losses of the allocation by name, ``(B,)`` each.
+        side_bits: Bits per frame that tell the decoder which stages were sent, broadcastable to ``(B, T)``.
     """
 
     mask: Tensor
     stages: int
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    side_bits: Tensor | float = 0.0
 
 
 class RateAllocator(ABC, nn.Module):

@@ -1,6 +1,6 @@
 """Residual vector quantization: each stage quantizes what the stages before it left over."""
 
-import math
+import copy
 from collections.abc import Sequence
 from typing import Literal, final
 
@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from qcodec.quantizers.allocators import AllCodebooks, Allocation, RateAllocator
 from qcodec.quantizers.base import ProjectedOutput, Quantizer, check_codes, check_embedding
 from qcodec.quantizers.estimators import STE, GradientEstimator
-from qcodec.quantizers.vector import LookUp, VectorStage, check_channels, full_precision
+from qcodec.quantizers.layers import full_precision
+from qcodec.quantizers.vector import LookUp, VectorStage, check_channels
+from qcodec.rate import code_bits
 
 EstimatorAt = Literal["projected", "stage", "sum"]
 ResidualPath = Literal["attached", "output_detached", "detached"]
@@ -23,10 +25,11 @@ class ResidualVQ(Quantizer):
 
     Stage ``i`` quantizes ``r_i`` to ``y_i``, with ``r_0 = z`` and ``r_{i+1} = r_i - y_i``; the quantized value is the
     sum of the ``y_i`` that the allocator sends. Codes are -1 where a stage is not sent; bits count
-    ``log2(codebook_size)`` for each stage that is. The losses ``commitment`` and ``codebook`` are those of
-    ``VectorStage``, summed over the stages that are sent and averaged over all frames. With the default settings and
-    equal weights it equals ``dac.nn.quantize.ResidualVectorQuantize``, whose names of weights it has. Works in the
-    precision of its own weights, whatever that of the embedding.
+    ``log2(codebook_size)`` for each stage that is, and the allocator's side information. In evaluation stages that no
+    frame of the batch is sent are not computed. The losses ``commitment`` and ``codebook`` are those of
+    ``VectorStage``, summed over the stages that are sent and averaged over all frames; those of the allocator stand
+    beside them. With the default settings and equal weights it equals ``dac.nn.quantize.ResidualVectorQuantize``,
+    whose names of weights it has. Works in the precision of its own weights, whatever that of the embedding.
 
     Where the estimator acts and what the residual carries decide which gradient the encoder gets. With a
     straight-through estimator at ``stage``, the encoder's gradient is the decoder's for ``attached`` and ``detached``,
@@ -113,6 +116,22 @@ class ResidualVQ(Quantizer):
                 z_hat = z_hat + stage.vectors(code.clamp_min(0)) * (code >= 0).unsqueeze(1)
         return z_hat
 
+    def with_allocator(self, allocator: RateAllocator) -> "ResidualVQ":
+        """Give a quantizer of the same stages, not copies, under another allocator, in the same mode.
+
+        So a quantizer that was trained with importance serves a constant rate as well, and one that was trained at a
+        constant rate is tuned for importance.
+
+        Example:
+            >>> quantizer = ResidualVQ(dim=16, n_codebooks=3, codebook_size=64, codebook_dim=4).eval()
+            >>> constant = quantizer.with_allocator(AllCodebooks())
+            >>> constant(torch.randn(1, 16, 10), level=2).bits[0, 0].item()
+            12.0
+        """
+        other = copy.copy(self)
+        other._modules = {**self._modules, "allocator": allocator.train(self.training)}
+        return other
+
     def _stages(self) -> list[VectorStage]:
         return [stage for stage in self.quantizers if isinstance(stage, VectorStage)]
 
@@ -131,10 +150,11 @@ class ResidualVQ(Quantizer):
             z_hat = self.estimator(start, hard) + (z_hat - z_hat.detach())
         sent_codes = torch.stack([f.codes for f in found], 1).masked_fill(mask[:, : len(found)] == 0, -1)
         codes = F.pad(sent_codes, (0, 0, 0, self.n_codebooks - len(found)), value=-1)
-        bits = mask.detach().sum(1).float() * math.log2(self.codebook_size)
+        bits = (sent_codes >= 0).sum(1).float() * code_bits(self.codebook_size) + allocation.side_bits
         losses = {
-            "commitment": _sent_mean([f.latent - f.vector.detach() for f in found], mask),
-            "codebook": _sent_mean([f.vector - f.latent.detach() for f in found], mask),
+            "commitment": _sent_mean([f.latent - f.vector.detach() for f in found], mask.detach()),
+            "codebook": _sent_mean([f.vector - f.latent.detach() for f in found], mask.detach()),
+            **allocation.losses,
         }
         latents = torch.cat([f.latent for f in found], 1)
         return ProjectedOutput(z_hat.to(z.dtype), codes, bits, losses, hard.to(z.dtype), latents)

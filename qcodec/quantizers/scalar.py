@@ -9,6 +9,7 @@ from torch import Tensor
 from qcodec.functional import level_value, mean_squared_error, nearest_level
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
 from qcodec.quantizers.estimators import STE, GradientEstimator
+from qcodec.rate import code_bits
 
 
 @final
@@ -52,7 +53,7 @@ class ScalarQuantizer(Quantizer):
         """Quantize ``z`` value by value."""
         check_embedding(z, "ScalarQuantizer", level)
         codes, hard = nearest_level(z.detach(), self.levels, self.step)
-        bits = z.new_full((z.shape[0], z.shape[2]), z.shape[1] * math.log2(self.levels), dtype=torch.float32)
+        bits = z.new_full((z.shape[0], z.shape[2]), z.shape[1] * code_bits(self.levels), dtype=torch.float32)
         losses = {"commitment": mean_squared_error(z, hard)}
         return QuantizerOutput(self.estimator(z, hard), codes, bits, losses, hard)
 

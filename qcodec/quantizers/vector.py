@@ -1,6 +1,5 @@
 """Vector quantization in a projected space with a learned codebook."""
 
-import math
 from dataclasses import dataclass
 from typing import final
 
@@ -11,38 +10,8 @@ from torch.nn import functional as F
 from qcodec.functional import mean_squared_error, nearest_code
 from qcodec.quantizers.base import ProjectedOutput, Quantizer, check_codes, check_embedding
 from qcodec.quantizers.estimators import STE, GradientEstimator
-
-
-class Projection(nn.Module):
-    """A weight-normalised 1x1 convolution ``(B, in, T) -> (B, out, T)``, with the names and values of torch's own.
-
-    The weight of output channel ``o`` is ``weight_g[o] * weight_v[o] / |weight_v[o]|`` (arXiv 1602.07868, eq. 2).
-    Unlike ``torch.nn.utils.weight_norm`` it leaves no derived tensor in the module, so that it can be copied at any
-    time. It starts as a convolution of torch does, but for a bias of zero, as in the Descript Audio Codec.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.empty(out_channels))
-        self.weight_g = nn.Parameter(torch.empty(out_channels, 1, 1))
-        self.weight_v = nn.Parameter(torch.empty(out_channels, in_channels, 1))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights anew."""
-        nn.init.kaiming_uniform_(self.weight_v, a=math.sqrt(5))
-        with torch.no_grad():
-            self.weight_g.copy_(torch.linalg.vector_norm(self.weight_v, dim=(1, 2), keepdim=True))
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Project ``x``."""
-        weight = torch._weight_norm(self.weight_v, self.weight_g, 0)
-        return F.conv1d(x, weight, self.bias)
+from qcodec.quantizers.layers import WeightNormConv, full_precision
+from qcodec.rate import code_bits
 
 
 @dataclass(frozen=True)
@@ -58,11 +27,6 @@ class LookUp:
     codes: Tensor
     vector: Tensor
     latent: Tensor
-
-
-def full_precision(z: Tensor) -> torch.autocast:
-    """Give a context in which automatic mixed precision is off for the device of ``z``."""
-    return torch.autocast(z.device.type, enabled=False)
 
 
 @final
@@ -101,8 +65,8 @@ class VectorStage(Quantizer):
                 f"dim={dim} and codebook_dim={codebook_dim} must be 1 or more, codebook_size={codebook_size} 2 or more"
             )
         self.dim, self.codebook_size, self.codebook_dim = dim, codebook_size, codebook_dim
-        self.in_proj = Projection(dim, codebook_dim)
-        self.out_proj = Projection(codebook_dim, dim)
+        self.in_proj = WeightNormConv(dim, codebook_dim)
+        self.out_proj = WeightNormConv(codebook_dim, dim)
         self.codebook = nn.Embedding(codebook_size, codebook_dim)
         self.estimator = STE() if estimator is None else estimator
 
@@ -137,7 +101,7 @@ class VectorStage(Quantizer):
                 "commitment": mean_squared_error(found.latent, found.vector.detach()),
                 "codebook": mean_squared_error(found.vector, found.latent.detach()),
             }
-        bits = z.new_full((z.shape[0], z.shape[2]), math.log2(self.codebook_size), dtype=torch.float32)
+        bits = z.new_full((z.shape[0], z.shape[2]), code_bits(self.codebook_size), dtype=torch.float32)
         return ProjectedOutput(
             shown.to(z.dtype), found.codes.unsqueeze(1), bits, losses, hard.to(z.dtype), found.latent
         )

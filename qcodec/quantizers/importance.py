@@ -1,0 +1,147 @@
+"""Variable bitrate: a small network that says how much each frame matters."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from qcodec.functional import leading_mask
+from qcodec.quantizers.allocators import Allocation, RateAllocator
+from qcodec.quantizers.layers import Snake, WeightNormConv, full_precision
+from qcodec.quantizers.levels import LevelSampler, UniformLevels
+from qcodec.rate import side_bits
+
+
+@final
+class ImportanceMask(RateAllocator):
+    """Sends as many stages as a frame's importance times the rate level asks for, as in VRVQ (arXiv 2410.06016).
+
+    A network gives each frame an importance ``p`` in (0, 1) by the encoder's features. With ``s = p * level * N_q``
+    the frame gets ``min(floor(s) + 1, N_q)`` stages, at least one; gradients reach ``p`` as if the mask of stage ``k``
+    were ``soft_step(s - k)``. The network works in the precision of its own weights.
+
+    In training each clip draws a level of its own; of a batch of ``B`` clips the last ``floor(B * full_share)`` get
+    every stage, so that all codebooks learn. In evaluation ``level`` is the rate dial, continuous: with growing level
+    each frame's depth grows from 1 to N_q. A constant rate is not this allocator's matter: the same stages serve it
+    under another one, ``quantizer.with_allocator(AllCodebooks())``, for every number of stages.
+
+    The loss ``rate`` is the mean importance of a clip, scaled such that its mean over the batch is the mean over the
+    clips that importance rules: ``mean_t p * B / (B - floor(B * full_share))`` for them, zero for those of full depth.
+    As the depth differs from frame to frame, ``side_bits(N_q)`` bits a frame are counted beside the codes; clips of
+    full depth need none.
+
+    Args:
+        channels: Channels C of the features; those of the encoder's last block in ``DacCodec``.
+        widths: Channels between the network's layers: each is a Snake and a convolution over 3 frames, from C to C,
+            to each of these, and to 1. Scale them down for a small codec.
+        sharpness: Of the soft mask, positive; ``alpha`` in the paper, which uses 2 and 4.
+        levels: How levels are drawn in training; uniform in [0.125, 6] if left out.
+        full_share: Share of the clips of a training batch that get every stage, from 0 to below 1.
+        detach_input: Whether the network's gradient stops at the features instead of reaching the encoder.
+        default_level: Level of evaluation where none is given; at 1 importance itself is the share of stages.
+
+    Raises:
+        ValueError: For a setting out of its range.
+
+    Example:
+        >>> allocator = ImportanceMask(channels=16, widths=(8, 4)).eval()
+        >>> z, features = torch.randn(2, 32, 10), torch.randn(2, 16, 10)
+        >>> mask = allocator(z, stages=4, features=features, level=0.5).mask
+        >>> mask.shape, bool((mask.sum(1) >= 1).all())
+        (torch.Size([2, 4, 10]), True)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int] = (512, 128, 32, 8),
+        sharpness: float = 2.0,
+        levels: LevelSampler | None = None,
+        full_share: float = 0.25,
+        detach_input: bool = False,
+        default_level: float = 1.0,
+    ) -> None:
+        super().__init__()
+        sizes = [channels, channels, *widths, 1]
+        if min(sizes) < 1:
+            raise ValueError(f"channels={channels} and widths={tuple(widths)} must be 1 or more")
+        if not 0 < sharpness < math.inf:
+            raise ValueError(f"sharpness={sharpness} makes no step: give a positive number")
+        if not 0 <= full_share < 1:
+            raise ValueError(f"full_share={full_share} leaves no clip to importance: give a share from 0 to below 1")
+        self.channels, self.widths, self.sharpness = channels, tuple(widths), float(sharpness)
+        self.levels = UniformLevels() if levels is None else levels
+        self.full_share, self.detach_input = float(full_share), detach_input
+        self.default_level = _positive(default_level)
+        layers = [(Snake(a), WeightNormConv(a, b, kernel_size=3)) for a, b in pairwise(sizes)]
+        self.subnet = nn.Sequential(*(module for pair in layers for module in pair))
+
+    def importance(self, features: Tensor) -> Tensor:
+        """Give the importance ``(B, T)`` of the frames of features ``(B, C, T)``, each in (0, 1).
+
+        Raises:
+            ValueError: For features of another shape.
+        """
+        self._check(features)
+        with full_precision(features):
+            shown = features.detach() if self.detach_input else features
+            logits: Tensor = self.subnet(shown.to(next(self.subnet.parameters()).dtype))
+        return logits.squeeze(1).sigmoid()
+
+    def forward(
+        self, z: Tensor, stages: int, *, features: Tensor | None = None, level: float | None = None
+    ) -> Allocation:
+        """Allocate to each frame of ``z`` the stages that its features are worth."""
+        if features is None:
+            raise ValueError("ImportanceMask decides by the encoder's features: call the quantizer with `features`")
+        self._check(features)
+        if features.shape[::2] != z.shape[::2]:
+            raise ValueError(
+                f"features {tuple(features.shape)} and embedding {tuple(z.shape)} differ in clips or frames: "
+                "give those of the same audio"
+            )
+        return self._train(features, stages, level) if self.training else self._dial(features, stages, level)
+
+    def _check(self, features: Tensor) -> None:
+        if features.dim() != 3 or features.shape[1] != self.channels:
+            raise ValueError(
+                f"ImportanceMask was built for features of shape (B, {self.channels}, T), not {tuple(features.shape)}"
+            )
+
+    def _dial(self, features: Tensor, stages: int, level: float | None) -> Allocation:
+        wanted = self.default_level if level is None else _positive(level)
+        importance = self.importance(features)
+        mask = leading_mask(importance * wanted * stages, stages, self.sharpness).detach()
+        used = int(mask.sum(1).amax()) if mask.numel() else stages
+        return Allocation(mask, used, {"rate": importance.mean(1)}, side_bits(stages))
+
+    def _train(self, features: Tensor, stages: int, level: float | None) -> Allocation:
+        if level is not None:
+            raise ValueError(f"level={level} has no meaning in training: leave `level` out or call `eval()` first")
+        ruled, full = self._split(len(features))
+        importance = self.importance(features[:ruled])
+        levels = self.levels.draw(ruled).to(importance)
+        mask = leading_mask(importance * levels[:, None] * stages, stages, self.sharpness)
+        clips = torch.arange(ruled + full, device=mask.device) < ruled
+        whole = mask.new_ones(full, stages, features.shape[2])
+        rate = torch.cat([importance.mean(1) * ((ruled + full) / ruled), mask.new_zeros(full)])
+        return Allocation(torch.cat([mask, whole]), stages, {"rate": rate}, clips[:, None] * side_bits(stages))
+
+    def _split(self, batch: int) -> tuple[int, int]:
+        full = int(batch * self.full_share)
+        if full == batch or (full == 0 and self.full_share > 0):
+            least = math.ceil(1 / self.full_share) if self.full_share else 1
+            raise ValueError(
+                f"a batch of {batch} with full_share={self.full_share} has {batch - full} clips ruled by importance "
+                f"and {full} of full depth: give each process {least} clips or more, so that there is one of each"
+            )
+        return batch - full, full
+
+
+def _positive(level: float) -> float:
+    if not 0 < level < math.inf:
+        raise ValueError(f"level={level} is no rate level: give a positive number")
+    return float(level)
