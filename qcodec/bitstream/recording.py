@@ -1,0 +1,102 @@
+"""Audio to be encoded: from a file or a tensor, a block at a time, at the rate of the codec."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor
+
+_BLOCK = 1 << 16
+
+
+@final
+@dataclass(frozen=True)
+class Recording:
+    """Audio that can be read more than once.
+
+    Attributes:
+        channels: Number of channels.
+        original_rate: Its own rate in Hz.
+        original_length: Samples per channel at that rate.
+        blocks: Gives the audio from its beginning, in blocks ``(C, n)`` of float32 at the codec's rate.
+    """
+
+    channels: int
+    original_rate: int
+    original_length: int
+    blocks: Callable[[], Iterable[Tensor]]
+
+
+def open_recording(path: Path, sample_rate: int) -> Recording:
+    """Open an audio file, to be resampled to ``sample_rate`` where that is not its own.
+
+    Raises:
+        ValueError: For a file that is no audio or holds none.
+        OSError: Where it cannot be opened.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{path} is damaged or no audio that libsndfile reads: {error.error_string}") from None
+    if not info.frames:
+        raise ValueError(f"{path} holds no samples")
+
+    def blocks() -> Iterator[Tensor]:
+        return resampled(_read(path, info.frames), info.samplerate, sample_rate)
+
+    return Recording(info.channels, info.samplerate, info.frames, blocks)
+
+
+def recording_of(audio: Tensor, sample_rate: int) -> Recording:
+    """Give audio ``(C, L)`` at the codec's rate as a recording.
+
+    Raises:
+        ValueError: For another shape.
+    """
+    if audio.dim() != 2 or not audio.numel() or not audio.is_floating_point():
+        raise ValueError(f"a recording is floating audio of shape (C, L), not {audio.dtype} of {tuple(audio.shape)}")
+    return Recording(audio.shape[0], sample_rate, audio.shape[1], lambda: [audio.float()])
+
+
+def resampled(blocks: Iterable[Tensor], rate: int, wanted: int) -> Iterator[Tensor]:
+    """Resample blocks ``(C, n)`` from one rate in Hz to another, as one signal.
+
+    Example:
+        >>> sum(block.shape[1] for block in resampled([torch.zeros(2, 600)] * 5, 48000, 16000))
+        1000
+    """
+    if rate == wanted:
+        yield from blocks
+        return
+    stream: Any = None
+    for block in blocks:
+        stream = stream or soxr.ResampleStream(rate, wanted, len(block), dtype="float32", quality="HQ")
+        yield _tensor(stream.resample_chunk(block.T.contiguous().numpy()))
+    if stream is not None:
+        yield _tensor(stream.resample_chunk(np.zeros((0, len(block)), np.float32), last=True))
+
+
+def _read(path: Path, frames: int) -> Iterator[Tensor]:
+    count = 0
+    try:
+        with soundfile.SoundFile(path) as file:
+            for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
+                if not np.isfinite(block).all():
+                    raise ValueError(f"{path} holds samples that are not finite")
+                count += len(block)
+                yield _tensor(block)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{path} is damaged: {error.error_string}") from None
+    if count != frames:
+        raise ValueError(f"{path} is cut off: it holds {count} of {frames} samples")
+
+
+def _tensor(block: Any) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(block.T))
