@@ -1,5 +1,6 @@
 """Audio to be encoded: from a file or a tensor, a block at a time, at the rate of the codec."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,17 @@ def recording_of(audio: Tensor, sample_rate: int) -> Recording:
     if audio.dim() != 2 or not audio.numel() or not audio.is_floating_point():
         raise ValueError(f"a recording is floating audio of shape (C, L), not {audio.dtype} of {tuple(audio.shape)}")
     return Recording(audio.shape[0], sample_rate, audio.shape[1], lambda: [audio.float()])
+
+
+def watched(recording: Recording, report: Callable[[int], object]) -> Recording:
+    """Give a recording that tells ``report`` of each block's number of samples when it is read."""
+
+    def blocks() -> Iterator[Tensor]:
+        for block in recording.blocks():
+            report(block.shape[1])
+            yield block
+
+    return dataclasses.replace(recording, blocks=blocks)
 
 
 def resampled(blocks: Iterable[Tensor], rate: int, wanted: int) -> Iterator[Tensor]:

@@ -1,6 +1,5 @@
 """Audio to a file of codes and back, with any length in the same memory."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, final
@@ -73,7 +72,9 @@ class Bitstream:
         self.codec, self.quantizer, self.window = codec.eval(), quantizer, window
         self.tables = uniform_tables(*sizes) if tables is None else tables
         if self.tables.codes.shape != sizes:
-            raise ValueError(f"tables for {self.tables.codes.shape} stages and codes are not those of a model of {sizes}")
+            raise ValueError(
+                f"tables for {self.tables.codes.shape} stages and codes are not those of a model of {sizes}"
+            )
         self.model = fingerprint(codec)
         self._encoder_context = encoder_context([*codec.encoder.modules(), *quantizer.modules()], codec.hop_length)
         self._decoder_context = decoder_context(codec.decoder.modules(), codec.hop_length)
@@ -164,4 +165,6 @@ class Bitstream:
             used = tables.constant(header.stages) if header.depth == "constant" else tables
             if used.id == header.tables:
                 return used
-        raise ValueError("was coded with tables that this model does not hold: give the model file that it was made with")
+        raise ValueError(
+            "was coded with tables that this model does not hold: give the model file that it was made with"
+        )

@@ -1,7 +1,6 @@
 """Integer frequency tables that codes and depths are entropy-coded with."""
 
 import hashlib
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,6 +131,4 @@ def _bits(frequencies: Integers) -> NDArray[np.float64]:
 
 
 def _models(frequencies: Integers) -> list[Any]:
-    return [
-        constriction.stream.model.Categorical(row.astype(np.float64), perfect=False) for row in frequencies
-    ]
+    return [constriction.stream.model.Categorical(row.astype(np.float64), perfect=False) for row in frequencies]

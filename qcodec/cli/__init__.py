@@ -13,6 +13,8 @@ commands:
   fit --config RECIPE [--run_dir DIR]   train; RECIPE is a short name or the path of a YAML file
   validate | test | predict             the same for a trained checkpoint (--ckpt_path)
   export CKPT OUT [--config FILE]       write a trained codec as a weight file of the program `dac`
+  encode IN OUT --checkpoint FILE       audio to .qc files, a file or a folder
+  decode IN OUT --checkpoint FILE       .qc files to audio
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
 
@@ -64,12 +66,20 @@ def _dispatch(arguments: list[str]) -> int:
         from qcodec.cli.export import export
 
         export(rest)
+    elif command == "encode":
+        from qcodec.cli.encode import encode
+
+        encode(rest)
+    elif command == "decode":
+        from qcodec.cli.decode import decode
+
+        decode(rest)
     elif command in _TRAINING:
         from qcodec.cli.training import train
 
         train(command, rest)
     else:
         raise ValueError(
-            f"{command!r} is no command: choose one of {', '.join([*_TRAINING, 'export', 'report', 'recipes'])}"
+            f"{command!r} is no command: choose one of {', '.join([*_TRAINING, 'export', 'encode', 'decode', 'report', 'recipes'])}"
         )
     return 0

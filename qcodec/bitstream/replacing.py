@@ -1,0 +1,35 @@
+"""Files that appear whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file beside ``path``; it takes that name when the block ends well, and is removed when it does not.
+
+    Raises:
+        OSError: Where nothing can be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "codes.qc"
+        >>> try:
+        ...     with replacing(path) as file:
+        ...         raise ValueError
+        ... except ValueError:
+        ...     list(path.parent.iterdir())
+        []
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "x+b") as file:
+            yield file
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
