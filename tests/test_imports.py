@@ -16,6 +16,7 @@ LAYERS = {
     "rate": {"functional"},
     "quantizers": {"functional", "rate"},
     "codecs": {"functional", "rate", "quantizers"},
+    "bitstream": {"functional", "loudness", "rate", "quantizers", "codecs"},
     "losses": {"functional"},
     "loudness": set(),
     "data": {"functional", "loudness"},
@@ -29,7 +30,7 @@ LAYERS = {
     "runs": set(),
     "report_html": {"plot_data", "plot_style", "runs"},
     "report": {"data", "plot_data", "plot_final", "plot_rate", "plot_style", "plots", "rate", "report_html", "runs"},
-    "cli": {"callbacks", "codecs", "report"},
+    "cli": {"bitstream", "callbacks", "codecs", "report"},
     "__init__": {"codecs", "quantizers"},
     "__main__": {"cli"},
 }

@@ -28,9 +28,8 @@ def write_audio(path: Path, blocks: Iterable[Tensor], header: Header, rate: int,
     kind = path.suffix.removeprefix(".").upper()
     kind = {"OPUS": "OGG", "AIF": "AIFF"}.get(kind, kind)
     if kind not in soundfile.available_formats() or not soundfile.check_format(kind, subtype):
-        raise ValueError(
-            f"{path} cannot be written as {subtype or 'audio'}: end it in .wav or .flac, or drop --subtype"
-        )
+        what = f"{path.suffix} with samples of {subtype}" if subtype else f"{path.suffix!r}"
+        raise ValueError(f"{path}: audio cannot be written as {what}: end it in .wav or .flac, or leave --subtype out")
     if rate != header.sample_rate:
         blocks = _cut(resampled(blocks, header.sample_rate, rate), header.original_length)
     with replacing(path) as part:

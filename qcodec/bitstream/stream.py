@@ -165,6 +165,4 @@ class Bitstream:
             used = tables.constant(header.stages) if header.depth == "constant" else tables
             if used.id == header.tables:
                 return used
-        raise ValueError(
-            "was coded with tables that this model does not hold: give the model file that it was made with"
-        )
+        raise ValueError("was coded with tables that this model file does not hold: give the one that it was made with")

@@ -51,7 +51,7 @@ class Tables:
     @property
     def stages(self) -> int:
         """Number of stages, n."""
-        return self.codes.shape[0]
+        return len(self.codes)
 
     def constant(self, stages: int) -> "Tables":
         """Give the tables of a stream whose every frame sends the first ``stages`` stages."""
@@ -63,7 +63,7 @@ class Tables:
         parts = [self.codes] if self.depth is None else [self.codes, self.depth]
         digest = hashlib.blake2b(repr([part.shape for part in parts]).encode(), digest_size=8)
         for part in parts:
-            digest.update(np.ascontiguousarray(part, dtype="<i8"))
+            digest.update(part.astype("<i8").tobytes())
         return digest.hexdigest()
 
     @cached_property
@@ -122,7 +122,8 @@ def fit_tables(codes: Iterable[NDArray[Any]], stages: int, codebook_size: int) -
 def _whole(counts: Integers) -> Integers:
     raised = counts + 0.5
     scaled = raised * (_TOTAL / raised.sum(1, keepdims=True))
-    return np.maximum(np.rint(scaled), 1).astype(np.int64)
+    whole: Integers = np.maximum(np.rint(scaled), 1).astype(np.int64)
+    return whole
 
 
 def _bits(frequencies: Integers) -> NDArray[np.float64]:

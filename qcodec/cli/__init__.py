@@ -21,6 +21,7 @@ commands:
 `qcodec COMMAND --help` tells more. QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
+_OTHERS = ("export", "encode", "decode", "report", "recipes")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -79,7 +80,5 @@ def _dispatch(arguments: list[str]) -> int:
 
         train(command, rest)
     else:
-        raise ValueError(
-            f"{command!r} is no command: choose one of {', '.join([*_TRAINING, 'export', 'encode', 'decode', 'report', 'recipes'])}"
-        )
+        raise ValueError(f"{command!r} is no command: choose one of {', '.join([*_TRAINING, *_OTHERS])}")
     return 0
