@@ -7,7 +7,6 @@ import torch
 from qcodec import DacCodec, ResidualVQ
 from qcodec.bitstream.recording import recording_of
 from qcodec.bitstream.stream import Bitstream
-from qcodec.bitstream.windows import Context, windows
 
 
 def draw(*shape, seed=0):

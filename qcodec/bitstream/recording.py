@@ -78,7 +78,7 @@ def watched(recording: Recording, report: Callable[[int], object]) -> Recording:
 
 
 def resampled(blocks: Iterable[Tensor], rate: int, wanted: int) -> Iterator[Tensor]:
-    """Resample blocks ``(C, n)`` from one rate in Hz to another, as one signal.
+    """Resample blocks ``(C, n)`` from one rate in Hz to another, as one signal whose length is rounded up.
 
     Example:
         >>> sum(block.shape[1] for block in resampled([torch.zeros(2, 600)] * 5, 48000, 16000))
@@ -88,11 +88,17 @@ def resampled(blocks: Iterable[Tensor], rate: int, wanted: int) -> Iterator[Tens
         yield from blocks
         return
     stream: Any = None
+    length = given = 0
     for block in blocks:
         stream = stream or soxr.ResampleStream(rate, wanted, len(block), dtype="float32", quality="HQ")
-        yield _tensor(stream.resample_chunk(block.T.contiguous().numpy()))
+        length += block.shape[1]
+        out = _tensor(stream.resample_chunk(block.T.contiguous().numpy()))
+        given += out.shape[1]
+        yield out
     if stream is not None:
-        yield _tensor(stream.resample_chunk(np.zeros((0, len(block)), np.float32), last=True))
+        silence = np.zeros((-(-rate // wanted), len(block)), np.float32)  # worth one sample, as soxr rounds lengths
+        rest = _tensor(stream.resample_chunk(silence, last=True))
+        yield rest[:, : -(-length * wanted // rate) - given]
 
 
 def _read(path: Path, frames: int) -> Iterator[Tensor]:
