@@ -18,10 +18,12 @@ class WeightFile:
     Attributes:
         state: Tensors by their names in the model.
         kwargs: Arguments that the model was built with.
+        qcodec: What ``export_dac`` wrote beside them and ``dac`` passes over.
     """
 
     state: Mapping[str, Tensor]
     kwargs: Mapping[str, Any]
+    qcodec: Mapping[str, Any]
 
 
 def read_weight_file(path: str | PathLike[str]) -> WeightFile:
@@ -44,7 +46,10 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
             f"{path} is no weight file of `dac`: it must hold 'state_dict', and 'metadata' with 'kwargs', "
             "as `dac.DAC.save(path, package=False)` writes them"
         )
-    return WeightFile(content["state_dict"], metadata["kwargs"])
+    beside = metadata.get("qcodec", {})
+    if not isinstance(beside, Mapping):
+        raise ValueError(f"{path} is damaged: 'qcodec' in its metadata is no dictionary but {type(beside).__name__}")
+    return WeightFile(content["state_dict"], metadata["kwargs"], beside)
 
 
 def _why_not(path: str | PathLike[str], error: Exception) -> str:
