@@ -1,7 +1,7 @@
-"""Weights of the losses that a quantizer gives."""
+"""Weights of the losses that are minimised together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from torch import Tensor
 
@@ -13,15 +13,37 @@ class LossWeights:
     Attributes:
         commitment: Pulls the embedding towards its quantized value.
         codebook: Pulls code vectors towards the embeddings they stand for.
+        rate: Pulls the bits per frame down, where a quantizer of variable bitrate gives it.
+        mel: Distance of mel spectrograms.
+        waveform: Mean absolute difference of the samples.
+        adversarial: What a discriminator finds to be wrong.
+        feature_matching: Distance of the discriminator's features.
         others: Weights of further losses, by the names that a quantizer gives them.
     """
 
     commitment: float = 0.0
     codebook: float = 0.0
+    rate: float = 0.0
+    mel: float = 0.0
+    waveform: float = 0.0
+    adversarial: float = 0.0
+    feature_matching: float = 0.0
     others: dict[str, float] = field(default_factory=dict)
 
+    def by_name(self) -> dict[str, float]:
+        """Give every weight by its loss's name.
+
+        Example:
+            >>> weights = LossWeights(mel=15.0, others={"entropy": 0.1}).by_name()
+            >>> weights["mel"], weights["commitment"], weights["entropy"]
+            (15.0, 0.0, 0.1)
+        """
+        weights = asdict(self)
+        others: dict[str, float] = weights.pop("others")
+        return weights | others
+
     def total(self, losses: Mapping[str, Tensor]) -> Tensor | None:
-        """Sum the weighted losses, ``(B,)``; ``None`` where every weight is zero.
+        """Sum the weighted losses, tensors of one shape; ``None`` where every weight is zero.
 
         Raises:
             ValueError: When a loss has no weight here, or a weight names a loss that is not there.
@@ -31,11 +53,11 @@ class LossWeights:
             >>> LossWeights(commitment=0.5).total({"commitment": torch.tensor([2.0, 4.0])})
             tensor([1., 2.])
         """
-        weights = {"commitment": self.commitment, "codebook": self.codebook, **self.others}
+        weights = self.by_name()
         for name in sorted(set(losses) - set(weights)):
-            raise ValueError(f"the quantizer's loss {name!r} has no weight: give one under losses.others, 0 for none")
+            raise ValueError(f"the loss {name!r} has no weight: give one under losses.others, 0 for none")
         for name in sorted(k for k, w in weights.items() if w and k not in losses):
             given = ", ".join(sorted(losses)) or "none"
-            raise ValueError(f"the weight of {name!r} is {weights[name]}, but the quantizer's losses are: {given}")
+            raise ValueError(f"the weight of {name!r} is {weights[name]}, but the losses there are: {given}")
         terms = [weights[k] * loss for k, loss in losses.items() if weights[k]]
         return sum(terms[1:], terms[0]) if terms else None

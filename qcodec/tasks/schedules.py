@@ -32,6 +32,32 @@ class Constant(Schedule):
 
 
 @dataclass(frozen=True)
+class Exponential(Schedule):
+    """A rate that shrinks by one factor with every update: ``rate * decay ** update`` (arXiv 2306.06546, section 4.2).
+
+    Attributes:
+        rate: Learning rate of the first update.
+        decay: Factor from one update to the next, above 0 and at most 1.
+
+    Example:
+        >>> round(Exponential(rate=1e-4).learning_rate(400_000), 7)
+        2.02e-05
+    """
+
+    rate: float = 1e-4
+    decay: float = 0.999996
+
+    def __post_init__(self) -> None:
+        _check_rate(self.rate)
+        if not 0 < self.decay <= 1:
+            raise ValueError(f"decay={self.decay} is no factor to shrink by: give more than 0 and at most 1")
+
+    def learning_rate(self, update: int) -> float:
+        """Give the rate at ``update``."""
+        return self.rate * self.decay**update
+
+
+@dataclass(frozen=True)
 class Cosine(Schedule):
     """A rate raised linearly from zero, then lowered along half a cosine, in cycles (arXiv 1608.03983, eq. 5).
 
