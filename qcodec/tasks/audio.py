@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from qcodec.codecs.dac import DacCodec, DacOutput
 from qcodec.data.synthetic import STREAMS, stream_seed
-from qcodec.functional import gradient_gain
+from qcodec.functional import gradient_gain, mean_absolute
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
 from qcodec.tasks.measures import Measures
@@ -83,7 +83,7 @@ class AudioTask(LightningModule):
         self.window.update(output, {**losses, "grad_norm": norm, "skipped_updates": skipped})
         if logged:
             self._log_window(output)
-        return {"loss": total, "z": output.z}
+        return {"loss": total.detach(), "ma_e": mean_absolute(output.z.detach()).mean()}
 
     def _losses(self, output: DacOutput, audio: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Give every loss by its name, and their weighted sum."""

@@ -1,0 +1,87 @@
+"""Ends a run that has diverged, with what was good of it kept."""
+
+import logging
+import math
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+
+@final
+class DivergenceGuard(Callback):
+    """Ends the fit once the loss is not finite or MA-E above a limit, and logs ``diverged_at``, the first such update.
+
+    For tasks whose ``training_step`` gives ``loss`` and ``ma_e``. Every update is looked at, but only every
+    ``log_every_n_steps`` updates and at the end of an epoch is the device waited for. The newest checkpoint of before
+    the divergence is set apart under its name with ``-good`` added, since the end of the fit writes another one.
+
+    Args:
+        ma_e: Highest mean absolute embedding of a batch that a run may show.
+
+    Raises:
+        ValueError: For a limit that is not above zero.
+    """
+
+    def __init__(self, ma_e: float = 1000.0) -> None:
+        if not ma_e > 0:
+            raise ValueError(f"ma_e={ma_e} would end every run: give a limit above 0")
+        self.ma_e = float(ma_e)
+        self._at: Tensor | None = None
+        self._told = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at one update."""
+        lost = ~(outputs["loss"].isfinite() & (outputs["ma_e"] <= self.ma_e))
+        at = torch.where(lost, float(trainer.global_step), math.inf)
+        self._at = at if self._at is None else torch.minimum(self._at.to(at), at)
+        if trainer.global_step % trainer.log_every_n_steps == 0:
+            self._check(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Decide before the end of an epoch is kept."""
+        self._check(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End a resumed run that had diverged already."""
+        self._told = False
+        self._check(trainer)
+
+    def _check(self, trainer: Trainer) -> None:
+        if self._at is None or self._told:
+            return
+        at = float(torch.as_tensor(trainer.strategy.reduce(self._at, reduce_op="min")))
+        if at == math.inf:
+            return
+        trainer.should_stop = self._told = True
+        for logger in trainer.loggers:
+            logger.log_metrics({"diverged_at": at}, step=trainer.global_step)
+        if trainer.is_global_zero:
+            kept = _set_apart(trainer, at)
+            _log.warning("diverged at update %d: loss not finite or MA-E above %g; %s", at, self.ma_e, kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the update at which the run diverged."""
+        return {"diverged_at": math.inf if self._at is None else float(self._at)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember it."""
+        self._at = torch.tensor(state_dict["diverged_at"])
+
+
+def _set_apart(trainer: Trainer, diverged_at: float) -> str:
+    """Rename the newest checkpoint if it is of before the divergence, and say what there is."""
+    path = Path(getattr(trainer.checkpoint_callback, "best_model_path", ""))
+    if not path.is_file():
+        return "there is no checkpoint of before"
+    if torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"] >= diverged_at:
+        return f"{path} is of after that"
+    good = path.with_stem(f"{path.stem}-good")
+    path.replace(good)
+    return f"the last checkpoint of before is {good}"
