@@ -1,4 +1,4 @@
-"""Measures of a codec in training, summed up on the device and across ranks; nothing waits for them until they are read."""
+"""Measures of a codec, summed up on the device and across ranks; nothing waits for them until they are read."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -28,17 +28,15 @@ class NamedMeans(Metric):
 
     full_state_update = False
     sums: Tensor
-    total: Tensor
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self.names = tuple(names)
         self._seen: set[str] = set()
-        self.add_state("sums", torch.zeros(len(self.names)), dist_reduce_fx="sum")
-        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(2, len(self.names)), dist_reduce_fx="sum")
 
     def update(self, values: Mapping[str, Tensor], weight: float = 1.0) -> None:
-        """Add one value of each name, a scalar tensor each.
+        """Add a scalar tensor for some of the names.
 
         Raises:
             ValueError: For a name that was not announced.
@@ -46,13 +44,14 @@ class NamedMeans(Metric):
         for name in sorted(set(values) - set(self.names)):
             raise ValueError(f"there is no mean named {name!r}: choose one of {', '.join(self.names)}")
         self._seen |= set(values)
-        absent = self.sums.new_zeros(())
-        self.sums += weight * torch.stack([values.get(name, absent).detach().to(absent) for name in self.names])
-        self.total += weight
+        none, one = self.sums.new_zeros(()), self.sums.new_ones(())
+        row = [values.get(name, none).detach().to(none) for name in self.names]
+        counts = [one if name in values else none for name in self.names]
+        self.sums += weight * torch.stack(row + counts).view(2, -1)
 
     def compute(self) -> dict[str, Tensor]:
         """Give the mean of each name that came."""
-        means = (self.sums / self.total).unbind()
+        means = (self.sums[0] / self.sums[1]).unbind()
         return {name: mean for name, mean in zip(self.names, means, strict=True) if name in self._seen}
 
 

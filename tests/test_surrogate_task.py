@@ -279,9 +279,7 @@ def test_data_of_another_width_is_named():
 
 
 def test_a_weight_for_a_loss_that_the_quantizer_lacks_is_named():
-    with pytest.raises(
-        ValueError, match=r"the weight of 'codebook' is 1\.0, but the losses there are: commitment"
-    ):
+    with pytest.raises(ValueError, match=r"the weight of 'codebook' is 1\.0, but the losses there are: commitment"):
         fit(SurrogateTask({"a": System(ScalarQuantizer(estimator=STE()), LossWeights(codebook=1.0))}))
 
 

@@ -42,7 +42,7 @@ class AudioSamples(Callback):
         """Keep the clips of the first batch, and log them with what the codec makes of them."""
         if batch_idx or trainer.sanity_checking or not trainer.is_global_zero:
             return
-        loggers = [logger for logger in trainer.loggers if hasattr(logger, "log_audio")]
+        loggers: list[Any] = [logger for logger in trainer.loggers if hasattr(logger, "log_audio")]
         if not loggers:
             return
         codec: Any = pl_module.codec

@@ -41,7 +41,8 @@ class DivergenceGuard(Callback):
         lost = ~(outputs["loss"].isfinite() & (outputs["ma_e"] <= self.ma_e))
         at = torch.where(lost, float(trainer.global_step), math.inf)
         self._at = at if self._at is None else torch.minimum(self._at.to(at), at)
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        settings: Any = trainer
+        if trainer.global_step % settings.log_every_n_steps == 0:
             self._check(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

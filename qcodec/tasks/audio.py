@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from qcodec.codecs.dac import DacCodec, DacOutput
 from qcodec.data.synthetic import STREAMS, stream_seed
 from qcodec.functional import gradient_gain, mean_absolute
+from qcodec.losses.adversarial import Adversary
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
 from qcodec.tasks.measures import Measures
@@ -24,25 +25,31 @@ _BETAS = (0.8, 0.99)
 class AudioTask(LightningModule):
     """Trains a codec on audio ``(B, 1, L)`` with AdamW as published (arXiv 2306.06546, section 4.2).
 
-    The losses are ``mel`` (multi-scale mel distance), ``waveform`` (mean absolute difference) and those that the
-    quantizer gives by name. ``global_step`` counts updates. An update whose loss or gradient is not finite is left out,
-    so that weights stay finite; how many were left out is logged. Random numbers of an update come from ``seed``, the
-    rank and the update's number alone, so that a resumed run goes on exactly.
+    The losses are ``mel`` (multi-scale mel distance), ``waveform`` (mean absolute difference), those that the quantizer
+    gives by name and, with an adversary, ``adversarial`` and ``feature_matching``; in each update its discriminator
+    learns first. ``global_step`` counts updates. An update whose gradient is not finite is left out, so that weights
+    stay finite; how many were left out is logged. Random numbers of an update come from ``seed``, the rank and the
+    update's number alone, so that a resumed run goes on exactly.
 
     Logged every ``log_every_n_steps`` updates, as means over these updates and over all ranks: every loss, ``mse`` per
     sample, ``grad_norm`` before clipping, ``skipped_updates`` (a share), ``ma_e``, ``ma_e_projected``, ``kbps``,
-    ``codebook_usage``, ``codebook_entropy_bits``, and ``encoder_gain`` (``qcodec.functional.gradient_gain``) of the last
-    of these updates. In validation the same with the hard quantizer, with the prefix ``val_``.
+    ``codebook_usage``, ``codebook_entropy_bits``, and ``encoder_gain`` (``qcodec.functional.gradient_gain``) of the
+    last update; with an adversary ``discriminator`` (its loss) and ``discriminator_grad_norm`` too. In validation what
+    concerns the codec alone, with the hard quantizer and the prefix ``val_``.
 
     Args:
         codec: The codec.
         losses: Weights of the losses.
         schedule: Learning rate; 1e-4 that shrinks by 0.999996 an update if left out.
         clip: Largest norm of the gradient of all the codec's weights; longer ones are brought to it.
+        adversary: Discriminator that the codec is trained against; none if left out.
+        adversary_from: Updates before the adversary takes part. Until then it does not learn and its losses are zero:
+            for codecs that are trained already, whose discriminator was not kept.
+        adversary_clip: As ``clip``, for the discriminator.
         seed: Seed of the random numbers that quantizer and allocator draw.
 
     Raises:
-        ValueError: For a ``clip`` that is not above zero.
+        ValueError: For a norm that is not above zero, or a negative number of updates.
     """
 
     def __init__(
@@ -51,53 +58,80 @@ class AudioTask(LightningModule):
         losses: LossWeights,
         schedule: Schedule | None = None,
         clip: float = 1000.0,
+        adversary: Adversary | None = None,
+        adversary_from: int = 0,
+        adversary_clip: float = 10.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not clip > 0:
-            raise ValueError(f"clip={clip} would stop all training: give a norm above 0")
+        if not (clip > 0 and adversary_clip > 0):
+            raise ValueError(f"clip={clip} and adversary_clip={adversary_clip}: a norm of 0 would stop all training")
+        if adversary_from < 0:
+            raise ValueError(f"adversary_from={adversary_from} is no number of updates: give 0 or more")
         self.automatic_optimization = False
         self.codec, self.losses, self.clip, self.seed = codec, losses, float(clip), seed
+        self.adversary, self.adversary_from, self.adversary_clip = adversary, adversary_from, float(adversary_clip)
         self.schedule = Exponential() if schedule is None else schedule
         self.mel = MelLoss(codec.sample_rate)
-        names = [*losses.by_name(), "mse", "grad_norm", "skipped_updates"]
+        names = [*losses.by_name(), "mse", "grad_norm", "skipped_updates", "discriminator", "discriminator_grad_norm"]
         self.window = Measures(codec, names, persistent=True)
         self.held_out = Measures(codec, names)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW with the published betas."""
-        return torch.optim.AdamW(self.codec.parameters(), self.schedule.learning_rate(0), _BETAS, fused=True)
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """AdamW with the published betas, one for the codec and one for an adversary."""
+        rate = self.schedule.learning_rate(0)
+        trained = [module for module in (self.codec, self.adversary) if module is not None]
+        return [torch.optim.AdamW(module.parameters(), rate, _BETAS, fused=True) for module in trained]
 
     def training_step(self, audio: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Make one update; nothing in it waits for the device but what is logged."""
-        update = self.trainer.global_step
-        logged = (update + 1) % self.trainer.log_every_n_steps == 0
+        trainer: Any = self.trainer
+        update = trainer.global_step
+        logged = (update + 1) % trainer.log_every_n_steps == 0
         with self._apart(), self._random(update):
             output = self.codec(audio)
             if logged:
                 output.z.retain_grad()
                 output.quantized.z_hat.retain_grad()
-            losses, total = self._losses(output, audio)
+            losses, scalars = self._losses(output, audio), self._discriminate(output, audio, update)
+            if self.adversary is not None:
+                losses |= self._adversarial_losses(output, audio, update)
+            total = self._total(losses)
             self.manual_backward(total)
-        norm, skipped = self._update(self.optimizers(), self.codec, update)
-        self.window.update(output, {**losses, "grad_norm": norm, "skipped_updates": skipped})
+        norm, skipped = self._update(0, self.codec, self.clip, update)
+        scalars |= {"mse": _mse(output, audio), "grad_norm": norm, "skipped_updates": skipped}
+        self.window.update(output, losses | scalars)
         if logged:
             self._log_window(output)
         return {"loss": total.detach(), "ma_e": mean_absolute(output.z.detach()).mean()}
 
-    def _losses(self, output: DacOutput, audio: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Give every loss by its name, and their weighted sum."""
-        estimate = output.audio.float()
+    def _losses(self, output: DacOutput, audio: Tensor) -> dict[str, Tensor]:
+        """Give the losses of quantizer and reconstruction by name."""
         losses = {name: loss.mean() for name, loss in output.quantized.losses.items()}
-        losses |= {"mel": self.mel(estimate, audio), "waveform": F.l1_loss(estimate, audio)}
+        estimate = output.audio.float()
+        return losses | {"mel": self.mel(estimate, audio), "waveform": F.l1_loss(estimate, audio)}
+
+    def _total(self, losses: Mapping[str, Tensor]) -> Tensor:
         total = self.losses.total(losses)
         if total is None:
             raise ValueError("every weight in `losses` is zero, which trains nothing: give mel=15.0, for one")
-        with torch.no_grad():
-            losses["mse"] = F.mse_loss(estimate, audio)
-        return losses, total
+        return total
 
-    def _update(self, optimizer: Any, module: nn.Module, update: int) -> tuple[Tensor, Tensor]:
+    def _discriminate(self, output: DacOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
+        """Let the discriminator learn, if there is one and its time has come."""
+        if self.adversary is None or update < self.adversary_from:
+            return {}
+        loss = self.adversary.discriminator_loss(output.audio, audio)
+        self.manual_backward(loss)
+        norm, _ = self._update(1, self.adversary, self.adversary_clip, update)
+        return {"discriminator": loss, "discriminator_grad_norm": norm}
+
+    def _adversarial_losses(self, output: DacOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
+        if self.adversary is None or update < self.adversary_from:
+            return dict.fromkeys(("adversarial", "feature_matching"), audio.new_zeros(()))
+        return self.adversary.generator_losses(output.audio, audio)
+
+    def _update(self, index: int, module: nn.Module, clip: float, update: int) -> tuple[Tensor, Tensor]:
         """Average the gradients over ranks, clip them, and step where they are finite.
 
         Returns:
@@ -105,14 +139,20 @@ class AudioTask(LightningModule):
         """
         parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
         self._average_gradients(parameters)
-        norm = nn.utils.clip_grad_norm_(parameters, self.clip)
+        norm = nn.utils.clip_grad_norm_(parameters, clip)
         skipped = (~norm.isfinite()).float()
+        optimizer: Any = self.trainer.optimizers[index]
         for group in optimizer.param_groups:
             group["lr"] = self.schedule.learning_rate(update)
-        optimizer.optimizer.found_inf = skipped  # a fused optimizer reads it on the device
-        optimizer.step()
+        optimizer.found_inf = skipped  # a fused optimizer reads it on the device
+        (self._counted() if index == 0 else optimizer).step()
         optimizer.zero_grad()
         return norm, skipped
+
+    def _counted(self) -> Any:
+        """Give the codec's optimizer as Lightning wraps it, whose steps are ``global_step``."""
+        wrapped = self.optimizers()
+        return wrapped[0] if isinstance(wrapped, list) else wrapped
 
     def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
         if self.trainer.world_size > 1:
@@ -147,8 +187,7 @@ class AudioTask(LightningModule):
     def validation_step(self, audio: Tensor, batch_idx: int) -> None:
         """Measure the codec with the hard quantizer."""
         output = self.codec(audio)
-        losses, _ = self._losses(output, audio)
-        self.held_out.update(output, losses)
+        self.held_out.update(output, self._losses(output, audio) | {"mse": _mse(output, audio)})
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the held-out clips."""
@@ -171,3 +210,8 @@ class AudioTask(LightningModule):
         """Give the decoded audio and the codes."""
         output = self.codec(audio)
         return {"audio": output.audio, "codes": output.quantized.codes}
+
+
+def _mse(output: DacOutput, audio: Tensor) -> Tensor:
+    with torch.no_grad():
+        return F.mse_loss(output.audio.float(), audio)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from qcodec.codecs.dac import DacCodec, DacOutput
 from qcodec.metrics import Bitrate, CodebookUsage, MeanAbsoluteEmbedding, NamedMeans
@@ -32,9 +33,8 @@ class Measures(nn.Module):
         for metric in self._metrics():
             metric.persistent(persistent)
 
-    def _metrics(self) -> list[NamedMeans | MeanAbsoluteEmbedding | Bitrate | CodebookUsage]:
-        always = [self.means, self.ma_e, self.ma_e_projected, self.kbps]
-        return always if self.codebooks is None else [*always, self.codebooks]
+    def _metrics(self) -> list[Metric]:
+        return [child for child in self.children() if isinstance(child, Metric)]
 
     def update(self, output: DacOutput, scalars: Mapping[str, Tensor]) -> None:
         """Add one batch: what the codec gave, and scalars that count as often as there are clips in it."""
