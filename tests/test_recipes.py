@@ -5,15 +5,28 @@ import re
 
 import pytest
 import yaml
+from audio_files import write_noise
 
 from qcodec.cli import main
 from qcodec.cli.recipes import all_recipes, recipes_folder
 
 RECIPES = all_recipes()
-SHORT = [
-    "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu",
-    "--data.init_args.updates_per_epoch=3", "--data.init_args.frames=50", "--data.init_args.held_out_draws=1",
+SURROGATE = [name for name in RECIPES if name.startswith("surrogate/")]
+AUDIO = [name for name in RECIPES if name not in SURROGATE]
+SHORT = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+FEW_DRAWS = [
+    "--trainer.max_epochs=1", "--data.init_args.updates_per_epoch=3", "--data.init_args.frames=50",
+    "--data.init_args.held_out_draws=1",
 ]  # fmt: skip
+FEW_CROPS = [
+    "--trainer.max_steps=2", "--trainer.log_every_n_steps=2", "--data.init_args.crops.updates_per_epoch=2",
+    "--data.init_args.crops.val_crops=1", "--data.init_args.crops.val_duration=0.3",
+    "--data.init_args.crops.duration=0.2", "--data.init_args.batch_size=1", "--data.init_args.workers=0",
+]  # fmt: skip
+TINY = [
+    f"--model.init_args.codec.init_args.{setting}"
+    for setting in ("encoder_dim=2", "decoder_dim=32", "quantizer.init_args.dim=32")
+]
 
 
 def header(path):
@@ -21,16 +34,46 @@ def header(path):
     return lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+def rows(folder):
+    return list(csv.DictReader((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.mark.parametrize("name", SURROGATE)
 def test_a_recipe_runs_and_logs_a_row_with_every_system(name, tmp_path):
-    assert main(["fit", "--config", name, "--run_dir", str(tmp_path / "run"), *SHORT]) == 0
-    (row,) = csv.DictReader((tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines())
+    assert main(["fit", "--config", name, "--run_dir", str(tmp_path / "run"), *SHORT, *FEW_DRAWS]) == 0
+    (row,) = rows(tmp_path / "run")
     assert (row["epoch"], row["step"]) == ("0", "3")
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
     for system in config["model"]["init_args"]["systems"]:
         assert 0 < float(row[f"mse/{system}"]) < 10
         assert 0 < float(row[f"hard_mse/{system}"]) < 10
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """A folder with a recording in each subset that a recipe may name."""
+    root = tmp_path_factory.mktemp("recordings")
+    for subset in ("dev-clean", "test-clean", "train-clean-100", "test-other"):
+        write_noise(root / subset / f"{subset}.wav", seconds=0.4)
+    return root
+
+
+@pytest.mark.parametrize("name", AUDIO)
+def test_an_audio_recipe_trains_and_validates_its_codec_in_small(name, recordings, tmp_path):
+    root = f"--data.init_args.root={recordings}"
+    assert main(["fit", "--config", name, "--run_dir", str(tmp_path / "run"), root, *SHORT, *FEW_CROPS, *TINY]) == 0
+    (row,) = rows(tmp_path / "run")
+    assert row["step"] == "2"
+    assert 0 < float(row["mel"]) < 100
+    assert 0 < float(row["val_mel"]) < 100
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("name", AUDIO)
+def test_an_audio_recipe_asks_for_the_folder_of_its_recordings(name, capsys):
+    assert main(["fit", "--config", name]) == 1
+    assert "data: has no `root`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -2,38 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qcodec.codecs.base import Codec
+from qcodec.codecs.base import AudioCodec
 from qcodec.codecs.dac_package import DAC, Decoder, Encoder, VectorQuantize, init_weights, published_weight_norm
 from qcodec.quantizers.allocators import CodebookDropout
-from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.quantizers.base import Quantizer
 from qcodec.quantizers.estimators import GradientEstimator
 from qcodec.quantizers.residual import ResidualVQ
 
 
-@dataclass(frozen=True)
-class DacOutput:
-    """What ``DacCodec`` gives for audio ``(B, 1, L)``.
-
-    Attributes:
-        audio: ``(B, 1, L)`` the decoded signal.
-        z: ``(B, D, ceil(L / hop_length))`` the encoder's output.
-        quantized: The quantizer's output.
-    """
-
-    audio: Tensor
-    z: Tensor
-    quantized: QuantizerOutput
-
-
 @final
-class DacCodec(Codec):
+class DacCodec(AudioCodec):
     """Encoder and decoder of the Descript Audio Codec (arXiv 2306.06546, section 3.1) around any quantizer.
 
     The defaults are those of the 16 kHz model. Encoder and decoder are those of ``dac``, with its initial weights and
@@ -122,12 +106,6 @@ class DacCodec(Codec):
         """Decode an embedding ``(B, D, T)`` to audio ``(B, 1, T * hop_length)``."""
         x: Tensor = self.decoder(z_hat)
         return x
-
-    def forward(self, x: Tensor, level: float | None = None) -> DacOutput:
-        """Encode, quantize and decode audio ``(B, 1, L)``; ``level`` is the quantizer's rate dial in evaluation."""
-        z, features = self.encode(x)
-        quantized: QuantizerOutput = self.quantizer(z, features=features, level=level)
-        return DacOutput(self.decode(quantized.z_hat)[..., : x.shape[-1]], z, quantized)
 
 
 def keep_length(decoder: nn.Module) -> None:

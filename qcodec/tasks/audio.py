@@ -10,7 +10,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qcodec.codecs.dac import DacCodec, DacOutput
+from qcodec.codecs.base import AudioCodec, AudioOutput
 from qcodec.data.synthetic import STREAMS, stream_seed
 from qcodec.functional import gradient_gain, mean_absolute
 from qcodec.losses.adversarial import Adversary
@@ -54,7 +54,7 @@ class AudioTask(LightningModule):
 
     def __init__(
         self,
-        codec: DacCodec,
+        codec: AudioCodec,
         losses: LossWeights,
         schedule: Schedule | None = None,
         clip: float = 1000.0,
@@ -105,7 +105,7 @@ class AudioTask(LightningModule):
             self._log_window(output)
         return {"loss": total.detach(), "ma_e": mean_absolute(output.z.detach()).mean()}
 
-    def _losses(self, output: DacOutput, audio: Tensor) -> dict[str, Tensor]:
+    def _losses(self, output: AudioOutput, audio: Tensor) -> dict[str, Tensor]:
         """Give the losses of quantizer and reconstruction by name."""
         losses = {name: loss.mean() for name, loss in output.quantized.losses.items()}
         estimate = output.audio.float()
@@ -117,7 +117,7 @@ class AudioTask(LightningModule):
             raise ValueError("every weight in `losses` is zero, which trains nothing: give mel=15.0, for one")
         return total
 
-    def _discriminate(self, output: DacOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
+    def _discriminate(self, output: AudioOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
         """Let the discriminator learn, if there is one and its time has come."""
         if self.adversary is None or update < self.adversary_from:
             return {}
@@ -126,7 +126,7 @@ class AudioTask(LightningModule):
         norm, _ = self._update(1, self.adversary, self.adversary_clip, update)
         return {"discriminator": loss, "discriminator_grad_norm": norm}
 
-    def _adversarial_losses(self, output: DacOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
+    def _adversarial_losses(self, output: AudioOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
         if self.adversary is None or update < self.adversary_from:
             return dict.fromkeys(("adversarial", "feature_matching"), audio.new_zeros(()))
         return self.adversary.generator_losses(output.audio, audio)
@@ -171,7 +171,7 @@ class AudioTask(LightningModule):
             torch.manual_seed(stream_seed(self.seed, self.global_rank, STREAMS["noise"], update))
             yield
 
-    def _log_window(self, output: DacOutput) -> None:
+    def _log_window(self, output: AudioOutput) -> None:
         values = self.window.compute()
         if output.z.grad is not None and output.quantized.z_hat.grad is not None:
             values["encoder_gain"] = gradient_gain(output.z.grad, output.quantized.z_hat.grad).nanmean()
@@ -212,6 +212,6 @@ class AudioTask(LightningModule):
         return {"audio": output.audio, "codes": output.quantized.codes}
 
 
-def _mse(output: DacOutput, audio: Tensor) -> Tensor:
+def _mse(output: AudioOutput, audio: Tensor) -> Tensor:
     with torch.no_grad():
         return F.mse_loss(output.audio.float(), audio)

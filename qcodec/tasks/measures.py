@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from qcodec.codecs.dac import DacCodec, DacOutput
+from qcodec.codecs.base import AudioCodec, AudioOutput
 from qcodec.metrics import Bitrate, CodebookUsage, MeanAbsoluteEmbedding, NamedMeans
 from qcodec.quantizers.base import ProjectedOutput, Quantizer
 
@@ -23,7 +23,7 @@ class Measures(nn.Module):
         persistent: Whether a checkpoint holds the sums, for a stretch that a resumed run continues.
     """
 
-    def __init__(self, codec: DacCodec, names: Sequence[str], persistent: bool = False) -> None:
+    def __init__(self, codec: AudioCodec, names: Sequence[str], persistent: bool = False) -> None:
         super().__init__()
         self.means = NamedMeans(names)
         self.ma_e, self.ma_e_projected = MeanAbsoluteEmbedding(), MeanAbsoluteEmbedding()
@@ -36,7 +36,7 @@ class Measures(nn.Module):
     def _metrics(self) -> list[Metric]:
         return [child for child in self.children() if isinstance(child, Metric)]
 
-    def update(self, output: DacOutput, scalars: Mapping[str, Tensor]) -> None:
+    def update(self, output: AudioOutput, scalars: Mapping[str, Tensor]) -> None:
         """Add one batch: what the codec gave, and scalars that count as often as there are clips in it."""
         self.means.update(scalars, weight=len(output.z))
         self.ma_e.update(output.z)
