@@ -52,7 +52,7 @@ def test_a_recipe_runs_and_logs_a_row_with_every_system(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """A folder with a recording in each subset that a recipe may name."""
+    """Give a folder with a recording in each subset that a recipe may name."""
     root = tmp_path_factory.mktemp("recordings")
     for subset in ("dev-clean", "test-clean", "train-clean-100", "test-other"):
         write_noise(root / subset / f"{subset}.wav", seconds=0.4)

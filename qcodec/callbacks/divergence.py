@@ -78,8 +78,10 @@ class DivergenceGuard(Callback):
 
 def _set_apart(trainer: Trainer, diverged_at: float) -> str:
     """Rename the newest checkpoint if it is of before the divergence, and say what there is."""
-    path = Path(getattr(trainer.checkpoint_callback, "best_model_path", ""))
-    if not path.is_file():
+    callback: Any = trainer.checkpoint_callback
+    name = Path(getattr(callback, "best_model_path", "")).name
+    path = Path(getattr(callback, "dirpath", None) or ".") / name
+    if not name or not path.is_file():
         return "there is no checkpoint of before"
     if torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"] >= diverged_at:
         return f"{path} is of after that"
