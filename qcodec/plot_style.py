@@ -1,6 +1,7 @@
 """The look of every figure in one place: sizes, colours, axes, and labels that do not overlap."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,9 +40,21 @@ MARKERS = "osD^vP<X>h"
 
 
 def slots(systems: Sequence[str]) -> dict[str, tuple[str, DashStyle, str]]:
-    """Give colour, dashes and marker of up to 10 systems: a system named in the paper keeps its own in every figure."""
-    free = [name for name in SLOTS if name not in systems]
-    taken = {system: system if system in SLOTS else free.pop(0) for system in systems}
+    """Give colour, dashes and marker of up to 10 systems: a system named in the paper keeps its own in every figure.
+
+    An audio codec named by its estimator, such as ``small_mste_cl``, has those of the surrogate with that estimator.
+
+    Example:
+        >>> slots(["small_mste_cl"]) == {"small_mste_cl": slots(["sq_mste_cl"])["sq_mste_cl"]}
+        True
+    """
+    taken = {system: system for system in systems if system in SLOTS}
+    for system in systems:
+        known = re.search(r"(?:^|_)(m?ste(?:_cl)?)$", system)
+        if known and f"sq_{known[1]}" not in taken.values():
+            taken[system] = f"sq_{known[1]}"
+    free = [name for name in SLOTS if name not in taken.values()]
+    taken = {system: taken[system] if system in taken else free.pop(0) for system in systems}
     order = list(SLOTS)
     return {system: (*SLOTS[slot], MARKERS[order.index(slot)]) for system, slot in taken.items()}
 

@@ -65,14 +65,24 @@ def _in_one_panel(
     figure = Figure(figsize=(style.WIDTH, 3.6), dpi=style.DPI, facecolor="white")
     axes = style.axes_in_inches(figure, 0.62, 0.48, 6.0 if bound else 6.3, 2.72)
     edge = 4.2 / (6.0 if bound else 6.3)  # the data's share of the width; the labels have the rest
+    panel(axes, curves, axis, end, edge, references)
+    axes.set_xlabel(names[0], fontsize=style.TEXT, x=edge / 2)
+    axes.set_ylabel(names[1], fontsize=style.TEXT)
+    if bound:
+        _bits_axis(axes, axis, bound, apart=0.055).set_ylabel(BITS, fontsize=style.TEXT)
+    return figure
+
+
+def panel(
+    axes: Axes, curves: Mapping[str, Curve], axis: Axis, end: float, edge: float, references: Mapping[str, float]
+) -> None:
+    """Draw curves from 0 to ``end`` in the left part of axes, up to ``edge``, and their labels right of them."""
     style.scale(axes, axis)
     axes.set_xlim(0, end / edge)
     axes.spines["bottom"].set_bounds(0, end)
     locator = MaxNLocator(8, integer=end >= 1, steps=[1, 2, 5, 10], min_n_ticks=1)
     axes.set_xticks([tick for tick in locator.tick_values(0, end) if 0 <= tick <= end * 1.001])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}" if value < 1e6 else style.plain(value))
-    axes.set_xlabel(names[0], fontsize=style.TEXT, x=edge / 2)
-    axes.set_ylabel(names[1], fontsize=style.TEXT)
     labels = []
     for name, value in references.items():
         axes.plot([0, end], [value, value], color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=1.5)
@@ -83,10 +93,10 @@ def _in_one_panel(
         text, second = style.two_lines(name, style.short(curve.last), curve.fate())
         start = float(curve.updates[-1]) / end
         labels.append(style.Label(axis.fraction(curve.last), text, colour, second, start))
+        if curve.diverged and start < 1:  # stopped there
+            height = axis.held(curve.range()[1][-1:])
+            axes.plot(curve.updates[-1:], height, "X", color=colour, markersize=6, clip_on=False, zorder=5)
     style.label_column(axes, labels, edge)
-    if bound:
-        _bits_axis(axes, axis, bound, apart=0.055).set_ylabel(BITS, fontsize=style.TEXT)
-    return figure
 
 
 def _in_panels(

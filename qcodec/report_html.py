@@ -2,16 +2,16 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
 from qcodec.plot_data import Curve
 from qcodec.plot_style import short
+from qcodec.report_parts import Row, Table
 from qcodec.runs import Run
 
-Row = Mapping[str, float | str | None]
 Picture = tuple[tuple[str, str], bytes]  # ((name, caption), PNG)
 
 _STYLE = """
@@ -30,20 +30,15 @@ figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; backgro
 figcaption, .note { font-size: .87rem; opacity: .8; max-width: 60rem; }
 pre { overflow-x: auto; font-size: .8rem; }
 """
-_HEADINGS = {
-    "system": "system", "seeds": "seeds", "updates": "updates", "hard_mse_mean": "hard&nbsp;MSE", "mse_mean": "MSE",
-    "mse_std": "±&nbsp;MSE", "ma_e_mean": "MA&#8209;E", "ma_e_std": "±&nbsp;MA&#8209;E",
-    "bits_per_frame": "bits per frame", "effective_bits": "effective bits", "diverged_at": "diverged at update",
-}  # fmt: skip
 _COUNTS = ("seeds", "updates", "diverged_at")
 
 
-def page(together: Run, rows: Sequence[Row], pictures: Sequence[Picture], runs: Sequence[Run]) -> str:
+def page(together: Run, table: Table, pictures: Sequence[Picture], runs: Sequence[Run]) -> str:
     """Write the page: the table, the figures and each run's configuration.
 
     Args:
         together: All systems of the runs.
-        rows: The summary, one row per system.
+        table: The summary.
         pictures: Name, caption and PNG of each figure.
         runs: The runs one by one.
     """
@@ -53,7 +48,7 @@ def page(together: Run, rows: Sequence[Row], pictures: Sequence[Picture], runs: 
         f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>',
         f"<h1>{title}</h1>",
-        _table(together, rows),
+        _table(together, table),
         "<h2>Figures</h2>",
         *(_figure(name, caption, png) for (name, caption), png in pictures),
         "<h2>Runs</h2>",
@@ -63,8 +58,8 @@ def page(together: Run, rows: Sequence[Row], pictures: Sequence[Picture], runs: 
     return "\n".join(parts) + "\n"
 
 
-def sparkline(curve: Curve, low: float, high: float, most_points: int = 60) -> str:
-    """Draw a curve's median as a small SVG, logarithmic from ``low`` to ``high``; empty for less than two numbers."""
+def sparkline(curve: Curve, low: float, high: float, name: str, most_points: int = 60) -> str:
+    """Draw the median of a curve called ``name`` as a small SVG, log from ``low`` to ``high``; empty for no line."""
     middle = curve.range()[1]
     seen = np.flatnonzero(middle > 0)  # inf is, nan is not
     if len(seen) < 2:
@@ -73,37 +68,39 @@ def sparkline(curve: Curve, low: float, high: float, most_points: int = 60) -> s
     across = 108 * curve.updates[kept] / curve.updates[kept[-1]] + 1
     down = 1 + 22 * (1 - (np.log(np.clip(middle[kept], low, high)) - math.log(low)) / math.log(high / low))
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True))
-    return f'<svg viewBox="0 0 110 24" role="img" aria-label="MSE over training"><polyline points="{points}"/></svg>'
+    label = f"{escape(name)} over training"
+    return f'<svg viewBox="0 0 110 24" role="img" aria-label="{label}"><polyline points="{points}"/></svg>'
 
 
-def _table(run: Run, rows: Sequence[Row]) -> str:
-    """Write the summary, the smallest hard MSE first (the training MSE where that is missing)."""
+def _table(run: Run, table: Table) -> str:
+    """Write the summary, the best system first."""
+    rows = table.rows
 
     def rank(row: Row) -> float:
-        value = row["mse_mean"] if row["hard_mse_mean"] is None else row["hard_mse_mean"]
+        value = next((row[column] for column in table.rank if row[column] is not None), None)
         return value if isinstance(value, float) and not math.isnan(value) else math.inf
 
     curves = {
         system: Curve(series.steps, series.values, run.diverged(system))
-        for system, series in (run.metrics.get("mse") or run.metrics.get("hard_mse") or {}).items()
+        for system, series in next((run.metrics[name] for name in table.curves if name in run.metrics), {}).items()
     }
     numbers = np.concatenate([np.empty(0), *(curve.range()[1] for curve in curves.values())])
     numbers = numbers[np.isfinite(numbers) & (numbers > 0)]
     low = float(numbers.min()) if len(numbers) else 0.1
     high = max(2 * low, min(float(numbers.max()), 3.0)) if len(numbers) else 1.0
-    columns = [column for column in _HEADINGS if any(row[column] is not None for row in rows)]
-    headings = [_HEADINGS[column] for column in columns]
-    headings.insert(1, "log MSE" if curves else "")
+    columns = [column for column in table.headings if any(row[column] is not None for row in rows)]
+    headings = [table.headings[column] for column in columns]
+    headings.insert(1, f"log {table.name}" if curves else "")
     head = "".join(f"<th>{heading}</th>" for heading in headings)
     lines = []
     for row in sorted(rows, key=rank):
         curve = curves.get(str(row["system"]))
         mark = ' class="diverged"' if row["diverged_at"] is not None else ""
         cells = [_cell(column, row[column]) for column in columns]
-        cells.insert(1, sparkline(curve, low, high) if curve else "")
+        cells.insert(1, sparkline(curve, low, high, table.name) if curve else "")
         lines.append(f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     note = "Means over seeds at the last logged step, ± standard deviation. " if len(rows) else ""
-    note += f"The curves show log MSE over training, from {short(low)} to {short(high)}." if curves else ""
+    note += f"The curves show log {table.name} over training, from {short(low)} to {short(high)}." if curves else ""
     body = "\n".join(lines)
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'

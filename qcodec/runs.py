@@ -70,16 +70,18 @@ def read_run(folder: Path) -> Run:
         )
         raise ValueError(f"{folder} {what}: give a folder that `qcodec fit --run_dir` wrote")
     rows, skipped = _rows(path)
+    whole = folder.resolve()
+    name = whole.parent.name if whole.name.isdecimal() else whole.name  # runs of one recipe are numbered
     merged: dict[float, dict[str, float]] = {}
     for position, row in enumerate(rows):
         earlier = merged.setdefault(row.get("step", float(position)), {})
         earlier.update(row | {"epoch": earlier["epoch"]} if "epoch" in earlier else row)  # a test counts on the epochs
-    metrics = _by_metric([merged[step] | {"step": step} for step in sorted(merged)], system=folder.resolve().name)
+    metrics = _by_metric([merged[step] | {"step": step} for step in sorted(merged)], system=name)
     if not metrics:
         raise ValueError(f"{path} holds no values: wait until the run's first epoch has ended, or give another folder")
     config = folder / "config.yaml"
     return Run(
-        name=folder.resolve().name,
+        name=name,
         metrics=metrics,
         updates_per_epoch=_updates_per_epoch(merged),
         config=config.read_text(encoding="utf-8") if config.is_file() else None,
@@ -90,6 +92,7 @@ def read_run(folder: Path) -> Run:
 def side_by_side(runs: Sequence[Run], name: str) -> Run:
     """Put the systems of several runs into one; a system's name that two runs share gains its run's name in brackets.
 
+    A system that only has its run's name for its own gets that as a whole.
     Run names should differ: two systems that still share a name raise a ``ValueError``.
     """
     owners = Counter(system for run in runs for system in run.systems)
@@ -97,7 +100,8 @@ def side_by_side(runs: Sequence[Run], name: str) -> Run:
     for run in runs:
         for metric, by_system in run.metrics.items():
             for system, series in by_system.items():
-                label = f"{system} ({run.name})" if owners[system] > 1 else system
+                full = run.name if system in run.name.split("/") else f"{system} ({run.name})"
+                label = full if owners[system] > 1 else system
                 if label in metrics.setdefault(metric, {}):
                     raise ValueError(f"two runs named {run.name} hold {metric} of {system}: rename one of the folders")
                 metrics[metric][label] = series

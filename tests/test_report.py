@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qcodec.report import SUMMARY_COLUMNS, write_report
+from qcodec.report import write_report
+from qcodec.report_surrogate import SUMMARY_COLUMNS
 
 CONFIG = (
     "data:\n  class_path: qcodec.data.synthetic.SyntheticBits\n  init_args: {levels: 4, features: 30}\n  note: <&>\n"
@@ -138,10 +139,10 @@ def test_the_page_stands_alone_and_is_sorted_by_hard_mse(tmp_path: Path) -> None
 def test_another_task_gets_one_figure_per_metric(tmp_path: Path) -> None:
     run = tmp_path / "codec"
     run.mkdir()
-    (run / "metrics.csv").write_text("epoch,step,mel,ma_e,val loss\n0,10,5.5,0.9,-1\n1,20,5.1,0.9,\n2,30,4")
+    (run / "metrics.csv").write_text("epoch,step,snr,ma_e,val loss\n0,10,5.5,0.9,-1\n1,20,5.1,0.9,\n2,30,4")
     (run / "config.yaml").write_text("data: {class_path: audio.Folder}")
     page = write_report([run], run).read_text()
-    assert figures_of(run) == {"mel", "ma_e", "val_loss"}
+    assert figures_of(run) == {"snr", "ma_e", "val_loss"}
     assert rows_of(run)["codec"]["updates"] == "20"
     assert "1 incomplete line" in page
 
