@@ -37,16 +37,18 @@ def integrated_loudness(audio: Tensor, sample_rate: int) -> Tensor:
 
     if audio.ndim != 3 or not 1 <= audio.shape[1] <= len(_CHANNEL_GAINS):
         raise ValueError(f"loudness needs audio of shape (B, C, N) with 1 to 5 channels, not {tuple(audio.shape)}")
-    samples = audio.detach().cpu().double().numpy()
     shortest = audio.shape[-1] + int((0.5 - audio.shape[-1] / sample_rate) * sample_rate)
     size, step = int(0.4 * sample_rate), int(0.1 * sample_rate)
     blocks = max(0, math.ceil((max(shortest, audio.shape[-1]) - size) / step)) + 1
-    missing = size + (blocks - 1) * step - samples.shape[-1]
-    weighted = sosfilt(_k_weighting(sample_rate), np.pad(samples, ((0, 0), (0, 0), (0, max(0, missing)))))
-    power = torch.from_numpy(weighted).square().unfold(-1, size, step).mean(-1)  # (B, C, blocks)
-    gains = torch.tensor(_CHANNEL_GAINS[: audio.shape[1]], dtype=power.dtype)
-    power = torch.einsum("c,bcn->bn", gains, power)
-    return _gated(power).float()
+    samples = np.zeros((*audio.shape[:2], max(audio.shape[-1], size + (blocks - 1) * step)))
+    samples[..., : audio.shape[-1]] = audio.detach().cpu()
+    energy = np.zeros((*samples.shape[:2], samples.shape[-1] + 1))
+    np.cumsum(np.square(sosfilt(_k_weighting(sample_rate), samples)), axis=-1, out=energy[..., 1:])
+    begins = np.arange(blocks) * step
+    power = (energy[..., begins + size] - energy[..., begins]) / size  # (B, C, blocks)
+    weights = np.array(_CHANNEL_GAINS[: audio.shape[1]])
+    power = np.einsum("c,bcn->bn", weights, power)
+    return _gated(torch.from_numpy(power)).float()
 
 
 def _gated(power: Tensor) -> Tensor:

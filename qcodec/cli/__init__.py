@@ -15,13 +15,14 @@ commands:
   export CKPT OUT [--config FILE]       write a trained codec as a weight file of the program `dac`
   encode IN OUT --checkpoint FILE       audio to .qc files, a file or a folder
   decode IN OUT --checkpoint FILE       .qc files to audio
+  data libritts --subset S --root DIR   download speech to train on
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
 
 `qcodec COMMAND --help` tells more. QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
-_OTHERS = ("export", "encode", "decode", "report", "recipes")
+_OTHERS = ("export", "encode", "decode", "data", "report", "recipes")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -63,6 +64,10 @@ def _dispatch(arguments: list[str]) -> int:
         from qcodec.cli.report import report
 
         report(rest)
+    elif command == "data":
+        from qcodec.cli.data import data
+
+        data(rest)
     elif command == "export":
         from qcodec.cli.export import export
 

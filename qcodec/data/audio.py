@@ -118,37 +118,37 @@ class LibriTTS(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Choose the files of each split."""
         for split in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, ("test",)):
-            if split not in self._sources:
-                self._sources[split] = self._source(split)
+            self._prepared(split)
 
     def train_dataloader(self) -> TrainingLoader:
         """Serve new crops in each epoch."""
         plan = self._plan(self.batch_size, self.crops.updates_per_epoch)
-        loader = TrainingLoader(*self._prepared("train", "fit"), plan, self.workers)
+        loader = TrainingLoader(*self._prepared("train"), plan, self.workers)
         loader.trainer = self.trainer
         return loader
 
     def val_dataloader(self) -> HeldOutLoader:
         """Serve the same crops every time."""
-        return self._held_out("val", "validate")
+        return self._held_out("val")
 
     def test_dataloader(self) -> HeldOutLoader:
         """Serve crops of the files for testing, the same every time."""
-        return self._held_out("test", "test")
+        return self._held_out("test")
 
-    def _held_out(self, split: str, stage: str) -> HeldOutLoader:
+    def _held_out(self, split: str) -> HeldOutLoader:
         ranks = self.trainer.world_size if self.trainer else 1
         crops = -(-self.crops.val_crops // ranks)
         as_long = self.batch_size * self.crops.duration / self.crops.val_duration
         size = min(crops, max(1, int(_HELD_OUT_BATCH * as_long)))
-        return HeldOutLoader(*self._prepared(split, stage), self._plan(size, -(-crops // size)), self.workers)
+        return HeldOutLoader(*self._prepared(split), self._plan(size, -(-crops // size)), self.workers)
 
     def _plan(self, size: int, batches: int) -> BatchPlan:
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return BatchPlan(size, batches, rank, ranks)
 
-    def _prepared(self, split: str, stage: str) -> tuple[CropSource, AudioReport]:
-        self.setup(stage)
+    def _prepared(self, split: str) -> tuple[CropSource, AudioReport]:
+        if split not in self._sources:
+            self._sources[split] = self._source(split)
         return self._sources[split]
 
     def _source(self, split: str) -> tuple[CropSource, AudioReport]:
@@ -166,7 +166,9 @@ class LibriTTS(LightningDataModule):
         report.set_aside([file for file in usable if not self._fits(file, seconds)], seconds)
         report.note(files, self.sample_rate)
         if not files:
-            raise ValueError(f"no audio file for {split} is as long as a crop of {seconds:g} s: give another folder")
+            raise ValueError(
+                f"no audio file for {split} is as long as a crop of {seconds:g} s: give others, or shorten crops"
+            )
         return replace(source, files=files), report
 
     def _fits(self, file: AudioFile, seconds: float) -> bool:

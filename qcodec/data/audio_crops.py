@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from qcodec.data.audio_index import AudioFile, Fault, reason_of
+from qcodec.data.audio_index import AudioFile, Fault, reading_fault
 from qcodec.data.audio_transforms import CropTransform
 from qcodec.data.synthetic import STREAMS, stream_seed
 from qcodec.loudness import SILENCE_LUFS, integrated_loudness
@@ -20,6 +20,7 @@ from qcodec.loudness import SILENCE_LUFS, integrated_loudness
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 _CONTEXT = 64  # samples of the lower rate on either side of a crop that is resampled, for the filter
+_MEASURED_AT_ONCE = 8  # clips, so that they stay in the processor's cache
 _FILES_IN_A_ROW = 16  # that may fail before the folder is taken to be gone
 
 
@@ -33,30 +34,47 @@ def frames_needed(samples: int, file_rate: int, sample_rate: int) -> int:
     return ceil(samples * file_rate / sample_rate)
 
 
-def read_crop(file: AudioFile, start: int, samples: int, sample_rate: int) -> Samples:
-    """Read ``samples`` values at ``sample_rate`` from frame ``start`` on, as the mean of the channels.
+def read_crop(file: AudioFile, start: int, out: Samples, sample_rate: int) -> None:
+    """Fill ``out`` with what begins at frame ``start``, as the mean of the channels, at ``sample_rate``.
 
     Raises:
         OSError, soundfile.SoundFileError: If the file cannot be read, or is no longer what the index says.
     """
-    rate = file.sample_rate
-    need = frames_needed(samples, rate, sample_rate)
-    context = 0 if rate == sample_rate else ceil(_CONTEXT * max(1.0, rate / sample_rate))
-    first = max(0, start - context)
-    last = min(file.frames, start + need + context)
-    with soundfile.SoundFile(file.path) as opened:
-        if (opened.samplerate, opened.channels) != (rate, file.channels):
-            raise OSError("has changed since the index was made")
-        opened.seek(first)
-        audio: Samples = opened.read(last - first, dtype="float32", always_2d=True).mean(1, dtype=np.float32)
-    if len(audio) < last - first:
-        raise OSError("is cut off")
+    rate, samples = file.sample_rate, len(out)
     if rate == sample_rate:
-        return audio
-    audio = soxr.resample(audio, rate, sample_rate)
+        _read(file, start, out)
+        return
+    context = ceil(_CONTEXT * max(1.0, rate / sample_rate))
+    first = max(0, start - context)
+    last = min(file.frames, start + frames_needed(samples, rate, sample_rate) + context)
+    stretch = np.empty(last - first, np.float32)
+    _read(file, first, stretch)
     begin = (start - first) * sample_rate // rate
-    audio = audio[begin : begin + samples]
-    return np.pad(audio, (0, samples - len(audio)), mode="edge")  # by one sample at most, where the file ends
+    resampled = soxr.resample(stretch, rate, sample_rate)[begin : begin + samples]
+    out[: len(resampled)] = resampled
+    out[len(resampled) :] = resampled[-1]  # one sample at most, where the file ends
+
+
+def _read(file: AudioFile, start: int, out: Samples) -> None:
+    with _Stream(file.path) as opened:
+        if (opened.samplerate, opened.channels) != (file.sample_rate, file.channels):
+            raise OSError("it has changed since the index was made")
+        opened.seek(start)
+        if file.channels == 1:
+            count = len(opened.read(out=out))
+        else:
+            channels = opened.read(len(out), dtype="float32")
+            count = len(channels)
+            channels.mean(1, out=out[:count])
+    if count < len(out):
+        raise OSError("it is cut off")
+
+
+class _Stream(soundfile.SoundFile):
+    """A file of which one stretch is read; after reading, soundfile seeks once more in a file that says it can."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -127,8 +145,9 @@ class CropSource(Dataset[CropBatch]):
         pending = list(range(len(draws)))
         while pending:
             for place in pending:
-                audio[place] = torch.from_numpy(self._read(draws[place], faults))
-            levels[pending] = integrated_loudness(audio[pending, None], self.sample_rate)
+                self._fill(audio[place].numpy(), draws[place], faults)
+            for few in torch.split(torch.tensor(pending), _MEASURED_AT_ONCE):
+                levels[few] = integrated_loudness(audio[few, None], self.sample_rate)
             pending = [place for place in pending if not self._accepted(draws[place], levels[place].item(), faults)]
         values = torch.tensor([[self._uniform(name, n) for name in ("level", "phase")] for n in numbers])
         return CropBatch(self.transform.apply(audio, self.sample_rate, levels, values)[:, None], tuple(faults))
@@ -146,15 +165,15 @@ class CropSource(Dataset[CropBatch]):
         self._swap(draw, Fault(self._file(draw).path, reason), faults)
         return False
 
-    def _read(self, draw: _Draw, faults: list[Fault]) -> Samples:
+    def _fill(self, crop: Samples, draw: _Draw, faults: list[Fault]) -> None:
         while True:
             file = self._file(draw)
             spare = file.frames - frames_needed(self.samples, file.sample_rate, self.sample_rate)
             start = int(self._uniform("offset", draw.number, draw.swaps, draw.tries) * (spare + 1))
             try:
-                return read_crop(file, start, self.samples, self.sample_rate)
+                return read_crop(file, start, crop, self.sample_rate)
             except (OSError, soundfile.SoundFileError) as error:
-                self._swap(draw, Fault(file.path, f"cannot be read: {reason_of(error)}"), faults)
+                self._swap(draw, reading_fault(file.path, error), faults)
 
     def _swap(self, draw: _Draw, fault: Fault, faults: list[Fault]) -> None:
         faults.append(fault)

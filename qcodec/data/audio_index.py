@@ -124,17 +124,20 @@ def _inspect(path: str) -> tuple[int, int, int] | Fault:
             return Fault(path, "is empty")
         info = soundfile.info(path)
     except (OSError, soundfile.SoundFileError) as error:
-        return Fault(path, f"cannot be read: {reason_of(error)}")
+        return reading_fault(path, error)
     if info.frames == 0:
         return Fault(path, "holds no samples")
     return info.frames, info.samplerate, info.channels
 
 
-def reason_of(error: Exception) -> str:
+def reading_fault(path: str, error: Exception) -> Fault:
     """Say in a few words why a file could not be read."""
-    if isinstance(error, soundfile.LibsndfileError):
-        return str(error.error_string).rstrip(".")
-    return getattr(error, "strerror", None) or str(error)
+    try:
+        open(path, "rb").close()  # soundfile calls a missing file a system error
+    except OSError as system_error:
+        error = system_error
+    text = error.error_string if isinstance(error, soundfile.LibsndfileError) else getattr(error, "strerror", None)
+    return Fault(path, f"cannot be read: {(text or str(error)).rstrip('.')}")
 
 
 def _cache_file(folder: Path) -> Path:

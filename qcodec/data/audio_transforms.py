@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+_AT_ONCE = 4
 
 
 def normalize_loudness(audio: Tensor, measured: Tensor, target: Tensor) -> Tensor:
@@ -32,13 +36,64 @@ def limit_peak(audio: Tensor, peak: float) -> Tensor:
 def shift_phase(audio: Tensor, shift: Tensor, sample_rate: int) -> Tensor:
     """Add ``shift`` ``(B,)``, in radians, to the phase of every frequency of ``audio`` ``(B, L)``.
 
-    ``istft(stft(x) exp(i shift))`` with a Hann window of the power of two at or above 32 ms, a quarter of it apart.
+    ``istft(stft(x) exp(i shift))`` with a Hann window of the power of two at or above 32 ms, a quarter of it apart. As
+    both transforms are linear, it is ``cos(shift) x + sin(shift) istft(i stft(x))``; two frames of the latter share one
+    complex Fourier transform. A few clips at a time stay in the processor's cache.
     """
-    window = torch.hann_window(2 ** math.ceil(math.log2(0.032 * sample_rate)), device=audio.device)
-    size, hop = len(window), len(window) // 4
-    spectrum = torch.stft(audio, size, hop, window=window, return_complex=True)
-    turned = spectrum * torch.polar(torch.ones_like(shift), shift)[:, None, None]
-    return torch.istft(turned, size, hop, window=window, length=audio.shape[-1])
+    parts = zip(torch.split(audio, _AT_ONCE), torch.split(shift, _AT_ONCE), strict=True)
+    return torch.cat([_shift_phase(*part, sample_rate) for part in parts])
+
+
+def _shift_phase(audio: Tensor, shift: Tensor, sample_rate: int) -> Tensor:
+    size = 2 ** math.ceil(math.log2(0.032 * sample_rate))
+    quarter = _add_frames(_turn(_frames(audio, size)))[:, size // 2 : size // 2 + audio.shape[1]]
+    return shift.cos()[:, None] * audio + shift.sin()[:, None] * quarter / _envelope(size, audio.shape[1])
+
+
+def _frames(audio: Tensor, size: int) -> Tensor:
+    """Cut ``(B, L)`` into windowed frames ``(B, F, size)``, reflected at both ends; F is even, the last may be zero."""
+    hop, count = size // 4, audio.shape[1] // (size // 4) + 1
+    padded = F.pad(audio[:, None], (size // 2, size // 2), "reflect")[:, 0]
+    frames = audio.new_zeros(len(audio), count + count % 2, size)
+    torch.mul(padded.unfold(1, size, hop), _hann(size), out=frames[:, :count])
+    return frames
+
+
+def _turn(frames: Tensor) -> Tensor:
+    """Advance every frequency of windowed frames ``(B, F, size)`` by a quarter of a turn, and window them again."""
+    size = frames.shape[-1]
+    pairs = torch.complex(*frames.chunk(2, 1))
+    turned: Tensor = torch.fft.ifft(torch.fft.fft(pairs).mul_(_quarter_turn(size)))
+    return torch.cat([turned.real, turned.imag], 1).mul_(_hann(size))
+
+
+@lru_cache(maxsize=8)
+def _quarter_turn(size: int) -> Tensor:
+    sign = torch.zeros(size)
+    sign[1 : size // 2], sign[size // 2 + 1 :] = 1, -1
+    return torch.complex(torch.zeros(size), sign)
+
+
+def _add_frames(frames: Tensor) -> Tensor:
+    """Add up frames ``(B, F, size)`` that lie a quarter of their size apart."""
+    clips, count, size = frames.shape
+    quarters = frames.view(clips, count, 4, size // 4)
+    total = frames.new_zeros(clips, count + 3, size // 4)
+    for part in range(4):
+        total[:, part : part + count] += quarters[:, :, part]
+    return total.flatten(1)
+
+
+@lru_cache(maxsize=8)
+def _envelope(size: int, length: int) -> Tensor:
+    """Sum of the squared windows over each of ``length`` samples."""
+    count = length // (size // 4) + 1
+    return _add_frames(_hann(size).square().expand(1, count, size))[0, size // 2 : size // 2 + length]
+
+
+@lru_cache(maxsize=8)
+def _hann(size: int) -> Tensor:
+    return torch.hann_window(size)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,119 @@
+"""Crops per second: our loader against the published one of `audiotools`, on the same files with the same transforms.
+
+    python benchmarks/data.py FOLDER                                # 16 kHz, no worker process and two
+    python benchmarks/data.py FOLDER --sample_rate 44100 --workers 0 4 --rounds 5
+
+Both sides draw crops of 0.38 s above -40 dB from the files of FOLDER and of the folders below it, bring them to
+-16 LUFS, limit their peak, shift their phase and stack them into batches. They take turns, each in a process of its
+own; the median over the rounds is printed. The list of files, the start of worker processes and the
+first batches are left out on both sides.
+"""
+
+import argparse
+import json
+import logging
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+
+def stock_batches(folder, sample_rate, batch_size, workers):
+    """Endless batches of the loader that DAC's training script is built on."""
+    import audiotools
+    import soundfile
+    from audiotools import transforms
+    from audiotools.data.datasets import AudioDataset, AudioLoader
+    from torch.utils.data import DataLoader
+
+    def info(path):  # audiotools asks torchaudio, which no longer answers
+        found = soundfile.info(str(path))
+        return audiotools.core.util.Info(sample_rate=found.samplerate, num_frames=found.frames)
+
+    audiotools.core.util.info = info
+    steps = transforms.VolumeNorm(("const", -16)), transforms.RescaleAudio(), transforms.ShiftPhase()
+    loader = AudioLoader(sources=[folder], ext=[".wav", ".flac", ".ogg", ".mp3"])
+    dataset = AudioDataset(
+        loader, sample_rate, n_examples=10**7, duration=0.38, transform=transforms.Compose(list(steps))
+    )
+    for batch in DataLoader(dataset, batch_size, num_workers=workers, collate_fn=dataset.collate):
+        yield dataset.transform(batch["signal"].clone(), **batch["transform_args"]).audio_data
+
+
+def our_batches(folder, sample_rate, batch_size, workers):
+    from qcodec.data.audio import Crops, LibriTTS, Subsets
+
+    logging.disable()
+    subsets = Subsets(train=(".",), val=(), held_out=0.0, max_bad_share=1.0)
+    data = LibriTTS(folder, sample_rate, batch_size, subsets, Crops(updates_per_epoch=10**5), workers=workers)
+    return iter(data.train_dataloader())
+
+
+def measure(side, folder, sample_rate, batch_size, workers, batches):
+    """Crops per second after the first batches."""
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    stream = {"stock": stock_batches, "ours": our_batches}[side](folder, sample_rate, batch_size, workers)
+    for _ in range(2 + 3 * workers):  # what the workers have prepared while they started does not count
+        next(stream)
+    begin = time.perf_counter()
+    for _ in range(batches):
+        shape = next(stream).shape
+    seconds = time.perf_counter() - begin
+    if shape != (batch_size, 1, int(0.38 * sample_rate)):
+        raise ValueError(f"{side} gave batches of shape {tuple(shape)}")
+    return batches * batch_size / seconds
+
+
+def in_a_process(side, settings, workers, batches):
+    words = ["--side", side, "--sample_rate", settings.sample_rate, "--batch_size", settings.batch_size]
+    words += ["--workers", workers, "--batches", batches]
+    command = [sys.executable, __file__, settings.folder, *(str(word) for word in words)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def machine():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="folder of audio files")
+    parser.add_argument("--sample_rate", type=int, default=16000)
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, default=5, help="batches that the published loader is timed for")
+    parser.add_argument("--side", choices=("stock", "ours"), help=argparse.SUPPRESS)
+    settings = parser.parse_args()
+    if settings.side:
+        chosen = (settings.folder, settings.sample_rate, settings.batch_size, settings.workers[0], settings.batches)
+        print(json.dumps(measure(settings.side, *chosen)))
+        return
+    print(f"{machine()}; {settings.folder} at {settings.sample_rate} Hz")
+    print(f"{'workers':>7} {'audiotools':>11} {'qcodec':>9} {'ratio':>7}   crops a second, {settings.rounds} rounds")
+    for workers in settings.workers:
+        rates = {"stock": [], "ours": []}
+        for _ in range(settings.rounds):
+            for side, batches in (("stock", settings.batches), ("ours", 10 * settings.batches)):
+                rates[side].append(in_a_process(side, settings, workers, batches))
+        stock, ours = (statistics.median(rates[side]) for side in ("stock", "ours"))
+        print(f"{workers:>7} {stock:>11.1f} {ours:>9.1f} {ours / stock:>6.1f}x")
+
+
+if __name__ == "__main__":
+    main()
