@@ -59,15 +59,45 @@ def recordings(tmp_path_factory):
     return root
 
 
+def parts(name):
+    """Give what a recipe says of its data and of its model."""
+    recipe = yaml.safe_load(RECIPES[name].read_text(encoding="utf-8"))
+    return recipe["data"], recipe["model"]["init_args"]
+
+
+def in_small(name, recordings, adversary=True):
+    """Give settings that make an audio recipe run in seconds."""
+    (data, model), words = parts(name), [f"--data.init_args.root={recordings}", *SHORT, *FEW_CROPS, *TINY]
+    if "speech_small" not in data:
+        words += ["--data.init_args.subsets.train=[train-clean-100]", "--data.init_args.subsets.val=[test-other]"]
+    if "importance" in model["codec"]["init_args"]["quantizer"]["init_args"]["allocator"]:
+        words += ["--model.init_args.codec.init_args.quantizer.init_args.allocator.init_args.channels=32"]
+        words += ["--data.init_args.batch_size=4"]
+    if adversary and "adversary" in model:
+        discriminator = "--model.init_args.adversary.init_args.discriminator.init_args"
+        words += [f"{discriminator}.periods=[]", f"{discriminator}.fft_sizes=[64]"]
+    return words
+
+
 @pytest.mark.parametrize("name", AUDIO)
 def test_an_audio_recipe_trains_and_validates_its_codec_in_small(name, recordings, tmp_path):
-    root = f"--data.init_args.root={recordings}"
-    assert main(["fit", "--config", name, "--run_dir", str(tmp_path / "run"), root, *SHORT, *FEW_CROPS, *TINY]) == 0
+    run = str(tmp_path / "run")
+    assert main(["fit", "--config", name, "--run_dir", run, *in_small(name, recordings)]) == 0
     (row,) = rows(tmp_path / "run")
     assert row["step"] == "2"
     assert 0 < float(row["mel"]) < 100
     assert 0 < float(row["val_mel"]) < 100
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("name", ["vrvq/44khz_a2", "vrvq/44khz_cbr"])
+def test_one_fragment_takes_the_adversary_out_of_a_recipe(name, recordings, tmp_path):
+    overlay = str(recipes_folder().parent / "conf" / "model" / "without_adversary.yaml")
+    words = ["--config", overlay, "--run_dir", str(tmp_path / "run"), *in_small(name, recordings, adversary=False)]
+    assert main(["fit", "--config", name, *words]) == 0
+    (row,) = rows(tmp_path / "run")
+    assert "adversarial" not in row
+    assert 0 < float(row["mel"]) < 100
 
 
 @pytest.mark.parametrize("name", AUDIO)
