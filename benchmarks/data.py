@@ -5,8 +5,8 @@
 
 Both sides draw crops of 0.38 s above -40 dB from the files of FOLDER and of the folders below it, bring them to
 -16 LUFS, limit their peak, shift their phase and stack them into batches. They take turns, each in a process of its
-own; the median over the rounds is printed. The list of files, the start of worker processes and the
-first batches are left out on both sides.
+own; the median over the rounds is printed. The list of files, the start of worker processes and the first batches are
+left out on both sides. On a machine that does other work too, the crops per CPU second say more.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def our_batches(folder, sample_rate, batch_size, workers):
 
 
 def measure(side, folder, sample_rate, batch_size, workers, batches):
-    """Crops per second after the first batches."""
+    """Crops per second after the first batches, and per second of this process's own computing."""
     import torch
 
     torch.set_num_threads(1)
@@ -61,13 +61,13 @@ def measure(side, folder, sample_rate, batch_size, workers, batches):
     stream = {"stock": stock_batches, "ours": our_batches}[side](folder, sample_rate, batch_size, workers)
     for _ in range(2 + 3 * workers):  # what the workers have prepared while they started does not count
         next(stream)
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), time.process_time()
     for _ in range(batches):
         shape = next(stream).shape
-    seconds = time.perf_counter() - begin
+    seconds, busy = time.perf_counter() - begin, time.process_time() - busy
     if shape != (batch_size, 1, int(0.38 * sample_rate)):
         raise ValueError(f"{side} gave batches of shape {tuple(shape)}")
-    return batches * batch_size / seconds
+    return batches * batch_size / seconds, batches * batch_size / busy
 
 
 def in_a_process(side, settings, workers, batches):
@@ -105,14 +105,15 @@ def main():
         print(json.dumps(measure(settings.side, *chosen)))
         return
     print(f"{machine()}; {settings.folder} at {settings.sample_rate} Hz")
-    print(f"{'workers':>7} {'audiotools':>11} {'qcodec':>9} {'ratio':>7}   crops a second, {settings.rounds} rounds")
+    print(f"{'workers':>7} {'audiotools':>11} {'qcodec':>9} {'ratio':>7}   crops a ...; median of {settings.rounds}")
     for workers in settings.workers:
-        rates = {"stock": [], "ours": []}
+        rounds = {"stock": [], "ours": []}
         for _ in range(settings.rounds):
             for side, batches in (("stock", settings.batches), ("ours", 10 * settings.batches)):
-                rates[side].append(in_a_process(side, settings, workers, batches))
-        stock, ours = (statistics.median(rates[side]) for side in ("stock", "ours"))
-        print(f"{workers:>7} {stock:>11.1f} {ours:>9.1f} {ours / stock:>6.1f}x")
+                rounds[side].append(in_a_process(side, settings, workers, batches))
+        for index, kind in enumerate(("second", "CPU second") if workers == 0 else ("second",)):
+            stock, ours = (statistics.median(rates[index] for rates in rounds[side]) for side in ("stock", "ours"))
+            print(f"{workers:>7} {stock:>11.1f} {ours:>9.1f} {ours / stock:>6.1f}x   {kind}")
 
 
 if __name__ == "__main__":

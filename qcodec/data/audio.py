@@ -1,5 +1,6 @@
 """Speech and music in crops, for training a codec."""
 
+import os
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,8 +158,10 @@ class LibriTTS(LightningDataModule):
             (), self.sample_rate, seconds, self.crops.floor_lufs, self.crops.tries, self.transform, self.seed, split
         )
         index = self._split(split)
-        table = Path(self.trainer.default_root_dir, f"audio_{split}.csv") if self.trainer else None
+        rank, folder = (self.trainer.global_rank, self.trainer.default_root_dir) if self.trainer else (0, None)
+        table = Path(folder, f"audio_{split}_rank{rank}.csv" if rank else f"audio_{split}.csv") if folder else None
         report = AudioReport(split, len(index.files) + len(index.faults), self.subsets.max_bad_share, table)
+        report.quiet = rank != 0  # what all ranks find at the start is told by one
         usable = [file for file in index.files if self._fits(file, self.crops.duration)]
         short = set(index.files) - set(usable)
         report.add([*index.faults, *(Fault(f.path, f"lasts {f.seconds:.2f} s, less than a crop") for f in short)])
@@ -169,6 +172,7 @@ class LibriTTS(LightningDataModule):
             raise ValueError(
                 f"no audio file for {split} is as long as a crop of {seconds:g} s: give others, or shorten crops"
             )
+        report.quiet = False
         return replace(source, files=files), report
 
     def _fits(self, file: AudioFile, seconds: float) -> bool:
@@ -179,7 +183,7 @@ class LibriTTS(LightningDataModule):
         train = self._index(self.subsets.train)
         names = self.subsets.test or self.subsets.val if split == "test" else self.subsets.val
         if not names:
-            return _part(train, self.subsets.held_out, inside=split != "train")
+            return self._part(train, held_out=split != "train")
         if split == "train":
             return train
         held_out = self._index(names)
@@ -205,12 +209,13 @@ class LibriTTS(LightningDataModule):
         there = sorted(path.name for path in self.root.iterdir() if path.is_dir())
         raise ValueError(f"{self.root} has no subset {name!r}; it has {', '.join(there) or 'no folders'}")
 
+    def _part(self, index: AudioIndex, held_out: bool) -> AudioIndex:
+        """Give the files whose path's hash lies in the held-out share, or the others; a moved root does not matter."""
 
-def _part(index: AudioIndex, held_out: float, inside: bool) -> AudioIndex:
-    """Give the files whose path's hash lies inside the held-out share, or those outside."""
+        def chosen(path: str) -> bool:
+            name = os.path.relpath(path, self.root.resolve())
+            hashed = zlib.crc32(name.encode(errors="surrogateescape")) / 2**32
+            return (hashed < self.subsets.held_out) == held_out
 
-    def chosen(path: str) -> bool:
-        return (zlib.crc32(path.encode(errors="surrogateescape")) < held_out * 2**32) == inside
-
-    files = tuple(file for file in index.files if chosen(file.path))
-    return AudioIndex(files, tuple(fault for fault in index.faults if chosen(fault.path)))
+        files = tuple(file for file in index.files if chosen(file.path))
+        return AudioIndex(files, tuple(fault for fault in index.faults if chosen(fault.path)))

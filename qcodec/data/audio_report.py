@@ -22,17 +22,23 @@ class AudioReport:
         max_bad_share: Share of them that may be bad.
         table: CSV file that lists every file with a fault or a peculiarity, if a place for it is known.
 
-    Raises:
-        ValueError: If more than the share is bad.
+    Attributes:
+        faults: Why each bad file is bad, by path.
+        quiet: While true, faults are counted but not told.
     """
 
     def __init__(self, name: str, total: int, max_bad_share: float, table: Path | None = None) -> None:
         self.name, self.total, self.max_bad_share, self.table = name, total, max_bad_share, table
         self.faults: dict[str, str] = {}
+        self.quiet = False
         self._rows: list[tuple[str, str]] = []
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Take note of faults; those of files that are known to be bad are not told again."""
+        """Take note of faults; those of files that are known to be bad are not told again.
+
+        Raises:
+            ValueError: If more than the share is bad.
+        """
         new = {fault.path: fault.reason for fault in faults if fault.path not in self.faults}
         if not new:
             return
@@ -60,7 +66,7 @@ class AudioReport:
         self._tell(short, f"too short for crops of {seconds:g} s, left out")
 
     def _tell(self, files: dict[str, str], outcome: str) -> None:
-        if not files:
+        if not files or self.quiet:
             return
         self._write([(path, f"{reason}: {outcome}") for path, reason in files.items()])
         named = "; ".join(f"{path} {reason}" for path, reason in list(files.items())[:_NAMED])
