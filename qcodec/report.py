@@ -18,6 +18,7 @@ from qcodec.runs import Run, read_run, side_by_side
 def write_report(runs: Sequence[Path], output: Path) -> Path:
     """Write ``summary.csv``, ``figures/*.png`` and ``report.html`` on the given run folders into ``output``.
 
+    What a run's callbacks drew into its folder ``pictures`` is shown as it is.
     Files are replaced one by one once all are made, so that the old report remains where anything fails.
 
     Args:
@@ -39,6 +40,11 @@ def write_report(runs: Sequence[Path], output: Path) -> Path:
     drawn = list(kind.draw(together, read))
     pictures = {f"figures/{figure.name}.png": _png(figure.figure) for figure in drawn}
     captions = [(figure.name, figure.caption) for figure in drawn]
+    for run, folder in zip(read, runs, strict=True):
+        for path in sorted(Path(folder, "pictures").glob("[!.]*.png")):
+            name = f"{run.name.replace('/', '-')}_{path.stem}"
+            pictures[f"figures/{name}.png"] = path.read_bytes()
+            captions.append((name, f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."))
     page = report_html.page(together, table, list(zip(captions, pictures.values(), strict=True)), read)
     for name, content in {"summary.csv": _csv(table), **pictures, "report.html": page.encode()}.items():
         _replace(output / name, content)
