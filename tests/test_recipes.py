@@ -7,8 +7,10 @@ import pytest
 import yaml
 from audio_files import write_noise
 
+from qcodec import DacCodec, ResidualVQ
 from qcodec.cli import main
 from qcodec.cli.recipes import all_recipes, recipes_folder
+from qcodec.codecs.dac_file import export_dac
 
 RECIPES = all_recipes()
 SURROGATE = [name for name in RECIPES if name.startswith("surrogate/")]
@@ -52,25 +54,25 @@ def test_a_recipe_runs_and_logs_a_row_with_every_system(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """Give a folder with a recording in each subset that a recipe may name."""
+    """Give a folder with a recording to train on and one to validate on."""
     root = tmp_path_factory.mktemp("recordings")
-    for subset in ("dev-clean", "test-clean", "train-clean-100", "test-other"):
+    for subset in ("train-clean-100", "test-other"):
         write_noise(root / subset / f"{subset}.wav", seconds=0.4)
     return root
 
 
-def parts(name):
-    """Give what a recipe says of its data and of its model."""
-    recipe = yaml.safe_load(RECIPES[name].read_text(encoding="utf-8"))
-    return recipe["data"], recipe["model"]["init_args"]
-
-
 def in_small(name, recordings, adversary=True):
-    """Give settings that make an audio recipe run in seconds."""
-    (data, model), words = parts(name), [f"--data.init_args.root={recordings}", *SHORT, *FEW_CROPS, *TINY]
-    if "speech_small" not in data:
-        words += ["--data.init_args.subsets.train=[train-clean-100]", "--data.init_args.subsets.val=[test-other]"]
-    if "importance" in model["codec"]["init_args"]["quantizer"]["init_args"]["allocator"]:
+    """Give settings that make an audio recipe run in seconds, and write the weight file that it may begin with."""
+    words = [f"--data.init_args.root={recordings}", *SHORT, *FEW_CROPS]
+    words += ["--data.init_args.subsets.train=[train-clean-100]", "--data.init_args.subsets.val=[test-other]"]
+    model = yaml.safe_load(RECIPES[name].read_text(encoding="utf-8"))["model"]["init_args"]
+    codec = model["codec"]["init_args"]
+    if "quantizer" in codec:
+        words += TINY
+    else:
+        export_dac(DacCodec(ResidualVQ(32, n_codebooks=2), encoder_dim=2, decoder_dim=32), "tiny.pth")
+        words += ["--model.init_args.codec.init_args.path=tiny.pth"]
+    if "importance" in codec.get("quantizer", {}).get("init_args", {}).get("allocator", ""):
         words += ["--model.init_args.codec.init_args.quantizer.init_args.allocator.init_args.channels=32"]
         words += ["--data.init_args.batch_size=4"]
     if adversary and "adversary" in model:
@@ -92,7 +94,7 @@ def test_an_audio_recipe_trains_and_validates_its_codec_in_small(name, recording
 
 @pytest.mark.parametrize("name", ["vrvq/44khz_a2", "vrvq/44khz_cbr"])
 def test_one_fragment_takes_the_adversary_out_of_a_recipe(name, recordings, tmp_path):
-    overlay = str(recipes_folder().parent / "conf" / "model" / "without_adversary.yaml")
+    overlay = "conf/overlay/without_adversary.yaml"
     words = ["--config", overlay, "--run_dir", str(tmp_path / "run"), *in_small(name, recordings, adversary=False)]
     assert main(["fit", "--config", name, *words]) == 0
     (row,) = rows(tmp_path / "run")
@@ -100,9 +102,21 @@ def test_one_fragment_takes_the_adversary_out_of_a_recipe(name, recordings, tmp_
     assert 0 < float(row["mel"]) < 100
 
 
-@pytest.mark.parametrize("name", AUDIO)
-def test_an_audio_recipe_asks_for_the_folder_of_its_recordings(name, capsys):
-    assert main(["fit", "--config", name]) == 1
+def test_the_ablations_weights_go_on_top_of_a_recipe(recordings, tmp_path):
+    run = tmp_path / "run"
+    words = ["--run_dir", str(run), *in_small("dac/16khz_ste_cl", recordings)]
+    words.remove("--data.init_args.batch_size=1")
+    assert main(["fit", "--config", "dac/16khz_ste_cl", "--config", "conf/overlay/ablation.yaml", *words]) == 0
+    model, data = (yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))[key] for key in ("model", "data"))
+    weights, codec = model["init_args"]["losses"], model["init_args"]["codec"]["init_args"]
+    assert weights["mel"] == weights["waveform"] == weights["codebook"] == 1.0
+    assert weights["commitment"] == 0.25
+    assert codec["quantizer"]["init_args"]["allocator"]["init_args"] == {"probability": 1.0}
+    assert data["init_args"]["batch_size"] == 12
+
+
+def test_an_audio_recipe_asks_for_the_folder_of_its_recordings(capsys):
+    assert main(["fit", "--config", "dac/small_mste"]) == 1
     assert "data: has no `root`" in capsys.readouterr().err
 
 

@@ -20,10 +20,14 @@ def all_recipes() -> dict[str, Path]:
 
 
 def find_recipe(name: str) -> Path:
-    """Give the path of a recipe named by path or short name; ``ValueError`` with the nearest names if there is none."""
+    """Give the path of a recipe named by path or short name; ``ValueError`` with the nearest names if there is none.
+
+    A path that begins with ``conf/`` may also be that of a fragment that comes with the package.
+    """
     known = all_recipes()
-    if (path := Path(name)).is_file():
-        return path
+    for path in (Path(name), recipes_folder().parent / name):
+        if path.is_file():
+            return path
     short = name.removesuffix(".yaml").removeprefix("./").removeprefix("recipes/")
     if short in known:
         return known[short]

@@ -177,7 +177,7 @@ def _add_unless_given(callbacks: list[Callback], kind: type[Callback], default: 
 
 
 def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
-    """Replace short names of recipes by paths; give the last recipe's name too."""
+    """Replace short names of recipes by paths; give the first recipe's name too, as later ones go on top of it."""
     words, name, is_recipe = [], "unnamed", False
     for word in arguments:
         flag, equals, value = word.partition("=")
@@ -186,7 +186,7 @@ def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
             _check_yaml(path)
             word = str(path) if is_recipe else f"{flag}={path}"
             names = {known.resolve(): short for short, known in all_recipes().items()}
-            name = names.get(path.resolve(), path.stem)
+            name = names.get(path.resolve(), path.stem) if name == "unnamed" else name
         is_recipe = not equals and word in ("--config", "-c")
         words.append(word)
     return words, name
