@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from qcodec.native.elementwise import Elementwise, elementwise, rows_apart
+
 
 def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
     """Quantize each value to the nearest of ``levels`` equally spaced levels that lie symmetrically about zero.
@@ -27,6 +29,8 @@ def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Te
         >>> index.tolist(), value.tolist()
         ([0, 1, 2, 2], [-1.5, -0.5, 0.5, 0.5])
     """
+    if not z.requires_grad and (native := elementwise(z)):
+        return native.nearest_level(z, levels, step)
     wide = z if z.dtype in (torch.float32, torch.float64) else z.float()
     scaled = wide if step == 1 else wide / step
     index = (scaled + levels / 2).floor_().clamp_(0, levels - 1)
@@ -81,6 +85,8 @@ def nearest_code(z: Tensor, codebook: Tensor, metric: str = "cosine") -> tuple[T
 
 def mean_absolute(z: Tensor) -> Tensor:
     """Mean absolute value per sample of ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
+    if not z.requires_grad and (native := elementwise(z)):
+        return native.mean_absolute(z, len(z))
     total: Tensor = torch.linalg.vector_norm(z, ord=1, dim=(1, 2))
     return total / z[0].numel()
 
@@ -88,16 +94,19 @@ def mean_absolute(z: Tensor) -> Tensor:
 class _MeanSquaredError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
-        error = x - target
-        ctx.save_for_backward(error)
-        norm: Tensor = torch.linalg.vector_norm(error, dim=(1, 2))
+        ctx.save_for_backward(x, target)
+        if native := elementwise(x, target):
+            return native.mean_square(x, target, len(x))
+        norm: Tensor = torch.linalg.vector_norm(x - target, dim=(1, 2))
         return norm.square_() / x[0].numel()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (error,) = ctx.saved_tensors
-        return error * (grad * (2 / error[0].numel()))[:, None, None], None
+        x, target = ctx.saved_tensors
+        if native := elementwise(x, target, grad := grad.contiguous()):
+            return native.mean_square_gradient(x, target, grad), None
+        return (x - target) * (grad * (2 / x[0].numel()))[:, None, None], None
 
 
 def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
@@ -169,6 +178,9 @@ class _ModifiedStraightThrough(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         z, z_q = ctx.saved_tensors
+        rows = rows_apart(z, ctx.dims)
+        if rows is not None and (native := elementwise(z, z_q, grad)):
+            return native.modified_gradient(z, z_q, grad, ctx.centred, rows), None, None, None
         wide = torch.promote_types(z.dtype, torch.float32)
         error = (z_q - z) if z.dtype == wide else z_q.to(wide) - z.to(wide)
         g = grad.to(wide)
@@ -209,6 +221,27 @@ def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magni
     return apply_function(_ModifiedStraightThrough, z, z_q, tuple(dims), magnitude == "std")
 
 
+def _add_noise(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[int]) -> Tensor:
+    return z + gain * z.std(tuple(dims), keepdim=True) * noise
+
+
+class _NoiseApproximation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, native: Elementwise, z: Tensor, noise: Tensor, gain: Tensor, dims: tuple[int, ...]) -> Tensor:
+        noisy, statistics = native.noisy(z, noise, gain)
+        ctx.save_for_backward(z, noise, gain, statistics)
+        ctx.native, ctx.dims = native, dims
+        return noisy
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        z, noise, gain, statistics = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted, which the compiled function does not have
+            noisy = _add_noise(z, noise, gain, ctx.dims)
+            return None, *torch.autograd.grad(noisy, z, grads[0], create_graph=True), None, None, None
+        return None, ctx.native.noisy_gradient(z, noise, gain, statistics, grads[0].contiguous()), None, None, None
+
+
 def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[int]) -> Tensor:
     """Add noise scaled by the embedding's standard deviation: ``z + gain * std(z) * noise`` (arXiv 2502.04770, eq. 12).
 
@@ -221,7 +254,11 @@ def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[i
         gain: Noise-to-embedding amplitude ratio, broadcastable to ``z``.
         dims: Dimensions over which the standard deviation is taken.
     """
-    return z + gain * z.std(tuple(dims), keepdim=True) * noise
+    one_each = z.shape[: z.dim() - len(dims)] + (1,) * len(dims)
+    attached = noise.requires_grad or gain.requires_grad
+    if rows_apart(z, dims) and gain.shape == one_each and not attached and (native := elementwise(z, noise, gain)):
+        return apply_function(_NoiseApproximation, native, z, noise, gain, tuple(dims))
+    return _add_noise(z, noise, gain, dims)
 
 
 def soft_step(x: Tensor, sharpness: float) -> Tensor:

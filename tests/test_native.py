@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from qcodec.codecs import native
-from qcodec.codecs.native import Kernel, Layers, kernel
+from qcodec.native import build as native
+from qcodec.native.stack import Kernel, Layers, kernel
 from qcodec.codecs.stack import FullyConnectedStack
 
 LAYERS = Layers((3, 3, 2), (True, False), (True, False), skip_after=False, slope_per_channel=False)
@@ -110,7 +110,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path, c
 @pytest.mark.usefixtures("compiler")
 def test_two_builds_at_the_same_time_do_not_disturb_each_other(tmp_path) -> None:
     with ThreadPoolExecutor(2) as pool:
-        loaded = list(pool.map(lambda _: Kernel(native._library(LAYERS), LAYERS), range(2)))
+        loaded = list(pool.map(lambda _: Kernel(native._library("stack.cpp", LAYERS.macros()), LAYERS), range(2)))
     assert all(works(one) for one in loaded)
     assert all(path.suffix == ".so" for path in (tmp_path / "cache").iterdir())
 
@@ -152,7 +152,7 @@ def test_without_a_working_compiler_one_warning_is_logged_and_pytorch_computes(
         assert torch.equal(stack(x), expected)
         assert kernel(Layers((2, 2), (True,), (True,), skip_after=True, slope_per_channel=True)) is None
     (record,) = caplog.records
-    assert record.name == "qcodec.codecs.native"
+    assert record.name == "qcodec.native.build"
     assert record.levelno == logging.WARNING
     assert reason in record.getMessage()
     assert "several times slower" in record.getMessage()

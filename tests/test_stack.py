@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qcodec.codecs.native import kernel
+from qcodec.native.stack import kernel
 from qcodec.codecs.stack import FullyConnectedStack
 
 SMALL = {"widths": (5, 5, 3), "skip": (True, False), "activation": (True, True)}

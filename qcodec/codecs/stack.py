@@ -1,7 +1,6 @@
 """A stack of fully connected layers with PReLU and skip connections, several independent stacks side by side."""
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any, Literal, final
 
@@ -9,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qcodec.codecs.native import Kernel, Layers, kernel
 from qcodec.functional import apply_function
+from qcodec.native.build import suits
+from qcodec.native.stack import Kernel, Layers, kernel
 
 
 @final
@@ -100,7 +100,7 @@ class FullyConnectedStack(nn.Module):
         if x.dim() != 3 or x.shape[:2] != (self.members, self.layers.widths[0]):
             expected = f"({self.members}, {self.layers.widths[0]}, T)"
             raise ValueError(f"the stack maps a signal of shape {expected}, not {tuple(x.shape)}")
-        native = kernel(self.layers) if _suits_kernel(x, self.flat) else None
+        native = kernel(self.layers) if not torch.is_autocast_enabled("cpu") and suits(x, self.flat) else None
         if native is None:
             return _plain(self.layers, x, self.flat)
         x, flat = x.contiguous(), self.flat.contiguous()
@@ -145,11 +145,3 @@ class _NativeStack(torch.autograd.Function):
             found = iter(torch.autograd.grad(_plain(ctx.native.layers, x, flat), wanted, grad_y, create_graph=True))
             return None, next(found) if need_x else None, next(found) if need_flat else None
         return None, *ctx.native.backward(x, flat, kept, grad_y.contiguous(), need_grad_x=need_x)
-
-
-def _suits_kernel(x: Tensor, flat: Tensor) -> bool:
-    if torch.compiler.is_compiling() or os.environ.get("QCODEC_NATIVE") == "0":
-        return False
-    if torch.is_autocast_enabled("cpu") or type(x) not in (Tensor, nn.Parameter) or x.numel() == 0:
-        return False
-    return all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (x, flat))

@@ -28,7 +28,7 @@ class Identity(Quantizer):
         """Pass ``z`` on; in evaluation as float32 carries it."""
         check_embedding(z, "Identity", level)
         single = z.detach().float()
-        codes = single.contiguous().view(torch.int32).long() & 0xFFFFFFFF
+        codes = single.contiguous().view(torch.uint32).long()
         bits = z.new_full((z.shape[0], z.shape[2]), 32.0 * z.shape[1], dtype=torch.float32)
         hard = single.to(z.dtype)
         return QuantizerOutput(z if self.training else hard, codes, bits, {}, hard)

@@ -19,6 +19,17 @@ from qcodec.tasks.system import System, SystemCodec
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
 
 
+class _Adam(torch.optim.Adam):
+    """Adam that looks for a running capture of a graph only where its parameters could be part of one.
+
+    Looking for the driver of a GPU that is not there takes longer than the update of ten systems on a CPU.
+    """
+
+    def _accelerator_graph_capture_health_check(self) -> None:
+        if not self.param_groups[0]["params"][0].is_cpu:
+            super()._accelerator_graph_capture_health_check()
+
+
 class SurrogateTask(LightningModule):
     """Trains every system with every seed at once, each exactly as it would train alone.
 
@@ -89,7 +100,7 @@ class SurrogateTask(LightningModule):
         for schedule, system in zip(self.schedules, self.systems.values(), strict=True):
             groups.setdefault(schedule, []).extend(system.parameters())
         rated = [{"params": each, "lr": schedule.learning_rate(0)} for schedule, each in groups.items()]
-        return torch.optim.Adam(rated, fused=True)
+        return _Adam(rated, fused=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep settings that come from a recipe, as plain data; objects would need a loader that runs code."""
@@ -132,7 +143,7 @@ class SurrogateTask(LightningModule):
             decoded, z, output = system(observed, noise_seeds)
             mse = mean_squared_error(decoded, target)
             weighted = losses.total(output.losses)
-            torch.autograd.backward((mse if weighted is None else mse + weighted).sum())
+            torch.autograd.backward(mse if weighted is None else mse + weighted, torch.ones_like(mse))
             stats[0, index] = mse.detach()
             stats[1, index] = mean_absolute(z.detach())
 

@@ -80,7 +80,8 @@ class SystemCodec(nn.Module):
         outputs = []
         with torch.random.fork_rng(devices=[z.device] if z.is_cuda else []):
             for quantizer, member, seed in zip(self.quantizers, torch.split(z, 1), noise_seeds, strict=True):
-                torch.manual_seed(seed)
+                # torch.manual_seed prepares every kind of accelerator, at the cost of a whole stack
+                (torch.default_generator if z.is_cpu else torch).manual_seed(seed)
                 outputs.append(quantizer(member))
         return outputs[0] if len(outputs) == 1 else _concatenate(outputs)
 

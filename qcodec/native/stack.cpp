@@ -6,11 +6,11 @@
 // of every other chunk, and writes its own partial sums of the parameter gradients, which are then added in the
 // order of the chunks. The result therefore depends neither on the number of threads nor on the other members.
 
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 
 #include "stack_blocks.h"
+#include "threads.h"
 
 namespace {
 
@@ -197,32 +197,6 @@ void add_partial_sums(const Call& call, int64_t member) {
     }
 }
 
-// ---- threads -------------------------------------------------------------------------------------------------------
-
-// PyTorch's own OpenMP runtime, passed in by the caller: a second one would keep a second pool of spinning threads.
-using Parallel = void (*)(void (*)(void*), void*, unsigned threads, unsigned flags);
-
-struct Job {
-    void (*work)(const Call&, int64_t);
-    const Call& call;
-    int64_t tasks;
-    std::atomic<int64_t> next{0};
-};
-
-void take_tasks(void* argument) {
-    Job& job = *static_cast<Job*>(argument);
-    for (int64_t task; (task = job.next.fetch_add(1, std::memory_order_relaxed)) < job.tasks;) job.work(job.call, task);
-}
-
-// All threads are asked for even when there are fewer tasks: changing the number rebuilds the runtime's pool.
-void run(void (*work)(const Call&, int64_t), const Call& call, int64_t tasks, int64_t threads, Parallel parallel) {
-    Job job{work, call, tasks};
-    if (parallel && threads > 1 && tasks > 1)
-        parallel(take_tasks, &job, unsigned(threads), 0);
-    else
-        take_tasks(&job);
-}
-
 }  // namespace
 
 extern "C" {
@@ -234,7 +208,7 @@ void qcodec_forward(const float* parameters, const float* x, float* y, float* ke
                     int64_t threads, Parallel parallel) {
     const int64_t chunks = (frames + CHUNK - 1) / CHUNK;
     const Call call{parameters, x, y, kept, nullptr, nullptr, nullptr, nullptr, members, frames, chunks};
-    run(forward_chunk, call, members * chunks, threads, parallel);
+    run([&](int64_t task) { forward_chunk(call, task); }, members * chunks, threads, parallel);
 }
 
 void qcodec_backward(const float* parameters, const float* x, float* kept, const float* grad_y, float* grad_x,
@@ -242,7 +216,7 @@ void qcodec_backward(const float* parameters, const float* x, float* kept, const
                      Parallel parallel) {
     const int64_t chunks = (frames + CHUNK - 1) / CHUNK;
     const Call call{parameters, x, nullptr, kept, grad_y, grad_x, gradients, partial, members, frames, chunks};
-    run(backward_chunk, call, members * chunks, threads, parallel);
-    run(add_partial_sums, call, members, threads, parallel);
+    run([&](int64_t task) { backward_chunk(call, task); }, members * chunks, threads, parallel);
+    run([&](int64_t member) { add_partial_sums(call, member); }, members, threads, parallel);
 }
 }
