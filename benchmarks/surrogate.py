@@ -4,8 +4,9 @@
     python benchmarks/surrogate.py --systems 10 --rounds 5
 
 Both sides draw the same kind of data, train the ten systems of arXiv 2502.04770 and take turns, each in a process of
-its own; the median over the rounds is printed, with the largest memory that each process held. Start-up and the first
-updates are left out on both sides. On a machine with a GPU, both sides run there too.
+its own; the median over the rounds is printed, with the updates per second of one system and the largest memory that
+each process held. Start-up and the first updates are left out on both sides. On a machine with a GPU, both sides run
+there too.
 """
 
 import argparse
@@ -201,7 +202,7 @@ def main():
         print(json.dumps({"seconds": seconds, "memory": memory}))
         return
     print(machine())
-    print("device threads systems  plain ms  ours ms  ratio  updates/s  plain MB  ours MB")
+    print("device threads systems  plain ms  ours ms  ratio  plain/s  ours/s  plain MB  ours MB")
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for threads in options.threads if device == "cpu" else options.threads[:1]:
             for systems in options.systems:
@@ -214,7 +215,7 @@ def main():
                 megabytes = [max(r[k]["memory"] for r in rounds) / 2**20 for k in range(2)]
                 print(
                     f"{device:<6} {threads:>7} {systems:>7} {plain * 1e3:>9.2f} {ours * 1e3:>8.2f} "
-                    f"{plain / ours:>6.2f} {1 / ours:>10.0f} {megabytes[0]:>9.0f} {megabytes[1]:>8.0f}",
+                    f"{plain / ours:>6.2f} {1 / plain:>8.0f} {1 / ours:>7.0f} {megabytes[0]:>9.0f} {megabytes[1]:>8.0f}",
                     flush=True,
                 )
 

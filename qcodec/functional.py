@@ -85,8 +85,8 @@ def nearest_code(z: Tensor, codebook: Tensor, metric: str = "cosine") -> tuple[T
 
 def mean_absolute(z: Tensor) -> Tensor:
     """Mean absolute value per sample of ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
-    if not z.requires_grad and (native := elementwise(z)):
-        return native.mean_absolute(z, len(z))
+    if not z.requires_grad and (rows := rows_apart(z, (1, 2))) and (native := elementwise(z)):
+        return native.mean_absolute(z, rows)
     total: Tensor = torch.linalg.vector_norm(z, ord=1, dim=(1, 2))
     return total / z[0].numel()
 
@@ -95,8 +95,8 @@ class _MeanSquaredError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
         ctx.save_for_backward(x, target)
-        if native := elementwise(x, target):
-            return native.mean_square(x, target, len(x))
+        if (rows := rows_apart(x, (1, 2))) and (native := elementwise(x, target)):
+            return native.mean_square(x, target, rows)
         norm: Tensor = torch.linalg.vector_norm(x - target, dim=(1, 2))
         return norm.square_() / x[0].numel()
 
@@ -104,8 +104,8 @@ class _MeanSquaredError(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         x, target = ctx.saved_tensors
-        if native := elementwise(x, target, grad := grad.contiguous()):
-            return native.mean_square_gradient(x, target, grad), None
+        if rows_apart(x, (1, 2)) and (native := elementwise(x, target)):
+            return native.mean_square_gradient(x, target, grad.contiguous()), None
         return (x - target) * (grad * (2 / x[0].numel()))[:, None, None], None
 
 
@@ -178,8 +178,7 @@ class _ModifiedStraightThrough(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         z, z_q = ctx.saved_tensors
-        rows = rows_apart(z, ctx.dims)
-        if rows is not None and (native := elementwise(z, z_q, grad)):
+        if (rows := rows_apart(z, ctx.dims)) and (native := elementwise(z, z_q, grad)):
             return native.modified_gradient(z, z_q, grad, ctx.centred, rows), None, None, None
         wide = torch.promote_types(z.dtype, torch.float32)
         error = (z_q - z) if z.dtype == wide else z_q.to(wide) - z.to(wide)
@@ -255,8 +254,9 @@ def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[i
         dims: Dimensions over which the standard deviation is taken.
     """
     one_each = z.shape[: z.dim() - len(dims)] + (1,) * len(dims)
-    attached = noise.requires_grad or gain.requires_grad
-    if rows_apart(z, dims) and gain.shape == one_each and not attached and (native := elementwise(z, noise, gain)):
+    constant = not noise.requires_grad and not gain.requires_grad
+    suitable = constant and rows_apart(z, dims) and gain.shape == one_each and elementwise(gain)
+    if suitable and (native := elementwise(z, noise)):
         return apply_function(_NoiseApproximation, native, z, noise, gain, tuple(dims))
     return _add_noise(z, noise, gain, dims)
 

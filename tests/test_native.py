@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from qcodec.codecs.stack import FullyConnectedStack
 from qcodec.native import build as native
 from qcodec.native.stack import Kernel, Layers, kernel
-from qcodec.codecs.stack import FullyConnectedStack
 
 LAYERS = Layers((3, 3, 2), (True, False), (True, False), skip_after=False, slope_per_channel=False)
 

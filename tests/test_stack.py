@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qcodec.native.stack import kernel
 from qcodec.codecs.stack import FullyConnectedStack
+from qcodec.native.stack import kernel
 
 SMALL = {"widths": (5, 5, 3), "skip": (True, False), "activation": (True, True)}
 ENCODER = {"widths": (30, 30, 30, 15), "skip": (True, True, False), "activation": (True, True, False)}

@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 def suits(*tensors: Tensor) -> bool:
     """Whether compiled functions may take these tensors: plain float32 on the CPU, and not switched off."""
-    if torch.compiler.is_compiling() or os.environ.get("QCODEC_NATIVE") == "0":
-        return False
-    if torch._C._are_functorch_transforms_active():
-        return False
-    return all(t.dtype == torch.float32 and t.is_cpu and type(t) in (Tensor, nn.Parameter) and t.numel() for t in tensors)
+    for t in tensors:
+        if t.dtype != torch.float32 or not t.is_cpu or type(t) not in (Tensor, nn.Parameter) or t.numel() == 0:
+            return False
+    transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return not transformed and os.environ.get("QCODEC_NATIVE") != "0"
 
 
 def built(source: str, *macros: str) -> ctypes.CDLL | None:

@@ -94,21 +94,20 @@ class Elementwise:
 
 
 def elementwise(*tensors: Tensor) -> Elementwise | None:
-    """Give the compiled functions where they may take these tensors as they lie."""
-    if suits(*tensors) and all(tensor.is_contiguous() for tensor in tensors):
-        return _loaded()
-    return None
+    """Give the compiled functions where they may take these tensors, as they lie, for tensors of one shape."""
+    apart = any(not tensor.is_contiguous() or tensor.shape != tensors[0].shape for tensor in tensors)
+    return _loaded() if not apart and suits(*tensors) else None
 
 
-def rows_apart(x: Tensor, dims: Sequence[int]) -> int | None:
-    """Give the number of rows that ``dims`` leave apart; ``None`` where these are not the last dimensions.
+def rows_apart(x: Tensor, dims: Sequence[int]) -> int:
+    """Give the number of rows that ``dims`` leave apart; 0 where these are not the last dimensions.
 
     Example:
         >>> [rows_apart(torch.empty(2, 3, 4), dims) for dims in ((0, 1, 2), (1, 2), (2,), (1,))]
-        [1, 2, 6, None]
+        [1, 2, 6, 0]
     """
     apart = x.dim() - len(dims)
-    return math.prod(x.shape[:apart]) if tuple(dims) == tuple(range(apart, x.dim())) else None
+    return math.prod(x.shape[:apart]) if tuple(dims) == tuple(range(apart, x.dim())) else 0
 
 
 @functools.cache

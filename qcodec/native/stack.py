@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from qcodec.native.build import built, parallel_runtime
+
+
 @dataclass(frozen=True)
 class Layers:
     """What a kernel is compiled for; layer ``l`` maps ``widths[l]`` to ``widths[l + 1]`` features."""
