@@ -215,7 +215,8 @@ def main():
                 megabytes = [max(r[k]["memory"] for r in rounds) / 2**20 for k in range(2)]
                 print(
                     f"{device:<6} {threads:>7} {systems:>7} {plain * 1e3:>9.2f} {ours * 1e3:>8.2f} "
-                    f"{plain / ours:>6.2f} {1 / plain:>8.0f} {1 / ours:>7.0f} {megabytes[0]:>9.0f} {megabytes[1]:>8.0f}",
+                    f"{plain / ours:>6.2f} {1 / plain:>8.0f} {1 / ours:>7.0f} "
+                    f"{megabytes[0]:>9.0f} {megabytes[1]:>8.0f}",
                     flush=True,
                 )
 

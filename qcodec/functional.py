@@ -1,14 +1,20 @@
 """The mathematics of quantizers and gradient estimators as pure functions."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from qcodec.native.elementwise import Elementwise, elementwise, rows_apart
+from qcodec.autograd import (
+    MeanSquaredError,
+    ModifiedStraightThrough,
+    NoiseApproximation,
+    StraightThrough,
+    add_noise,
+    apply_function,
+)
+from qcodec.native.elementwise import elementwise, rows_apart
 
 
 def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -91,24 +97,6 @@ def mean_absolute(z: Tensor) -> Tensor:
     return total / z[0].numel()
 
 
-class _MeanSquaredError(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
-        ctx.save_for_backward(x, target)
-        if (rows := rows_apart(x, (1, 2))) and (native := elementwise(x, target)):
-            return native.mean_square(x, target, rows)
-        norm: Tensor = torch.linalg.vector_norm(x - target, dim=(1, 2))
-        return norm.square_() / x[0].numel()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        x, target = ctx.saved_tensors
-        if rows_apart(x, (1, 2)) and (native := elementwise(x, target)):
-            return native.mean_square_gradient(x, target, grad.contiguous()), None
-        return (x - target) * (grad * (2 / x[0].numel()))[:, None, None], None
-
-
 def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
     """Mean squared error per sample of ``(B, D, T)`` tensors, ``(B,)``; ``target`` gets no gradient.
 
@@ -116,7 +104,7 @@ def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
         >>> mean_squared_error(torch.ones(2, 1, 4), torch.zeros(2, 1, 4))
         tensor([1., 1.])
     """
-    return apply_function(_MeanSquaredError, x, target)
+    return apply_function(MeanSquaredError, x, target)
 
 
 def gradient_gain(grad_z: Tensor, grad_z_hat: Tensor) -> Tensor:
@@ -139,16 +127,6 @@ def gradient_gain(grad_z: Tensor, grad_z_hat: Tensor) -> Tensor:
     return (above / below).masked_fill(below == 0, torch.nan)
 
 
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, z_q: Tensor) -> Tensor:
-        return z_q.view_as(z_q)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0], None
-
-
 def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
     """Return ``z_q`` exactly, with the gradient of the output handed to ``z`` unchanged.
 
@@ -164,33 +142,7 @@ def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
         >>> z.grad.item()
         2.0
     """
-    return apply_function(_StraightThrough, z, z_q)
-
-
-class _ModifiedStraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, z_q: Tensor, dims: tuple[int, ...], centred: bool) -> Tensor:
-        ctx.save_for_backward(z, z_q)
-        ctx.dims, ctx.centred = dims, centred
-        return z_q.view_as(z_q)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        z, z_q = ctx.saved_tensors
-        if (rows := rows_apart(z, ctx.dims)) and (native := elementwise(z, z_q, grad)):
-            return native.modified_gradient(z, z_q, grad, ctx.centred, rows), None, None, None
-        wide = torch.promote_types(z.dtype, torch.float32)
-        error = (z_q - z) if z.dtype == wide else z_q.to(wide) - z.to(wide)
-        g = grad.to(wide)
-        inner = (g * error).sum(ctx.dims, keepdim=True)
-        mean = error.mean(ctx.dims, keepdim=True) if ctx.centred else error.new_zeros(())
-        if ctx.centred:
-            error = error - mean
-        power = torch.linalg.vector_norm(error, dim=ctx.dims, keepdim=True).square_()
-        total = power + mean.square() * (error.numel() / power.numel())
-        ratio = (inner / power).masked_fill_(power <= torch.finfo(wide).eps * total, 0.0)
-        return torch.addcmul(g, error, ratio, value=-1).to(z.dtype), None, None, None
+    return apply_function(StraightThrough, z, z_q)
 
 
 def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magnitude: str = "std") -> Tensor:
@@ -217,28 +169,7 @@ def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magni
     """
     if magnitude not in ("std", "rms"):
         raise ValueError(f"magnitude {magnitude!r} is unknown: choose 'std' or 'rms'")
-    return apply_function(_ModifiedStraightThrough, z, z_q, tuple(dims), magnitude == "std")
-
-
-def _add_noise(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[int]) -> Tensor:
-    return z + gain * z.std(tuple(dims), keepdim=True) * noise
-
-
-class _NoiseApproximation(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, native: Elementwise, z: Tensor, noise: Tensor, gain: Tensor, dims: tuple[int, ...]) -> Tensor:
-        noisy, statistics = native.noisy(z, noise, gain)
-        ctx.save_for_backward(z, noise, gain, statistics)
-        ctx.native, ctx.dims = native, dims
-        return noisy
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        z, noise, gain, statistics = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative is wanted, which the compiled function does not have
-            noisy = _add_noise(z, noise, gain, ctx.dims)
-            return None, *torch.autograd.grad(noisy, z, grads[0], create_graph=True), None, None, None
-        return None, ctx.native.noisy_gradient(z, noise, gain, statistics, grads[0].contiguous()), None, None, None
+    return apply_function(ModifiedStraightThrough, z, z_q, tuple(dims), magnitude == "std")
 
 
 def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[int]) -> Tensor:
@@ -257,8 +188,8 @@ def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[i
     constant = not noise.requires_grad and not gain.requires_grad
     suitable = constant and rows_apart(z, dims) and gain.shape == one_each and elementwise(gain)
     if suitable and (native := elementwise(z, noise)):
-        return apply_function(_NoiseApproximation, native, z, noise, gain, tuple(dims))
-    return _add_noise(z, noise, gain, dims)
+        return apply_function(NoiseApproximation, native, z, noise, gain, tuple(dims))
+    return add_noise(z, noise, gain, dims)
 
 
 def soft_step(x: Tensor, sharpness: float) -> Tensor:
@@ -305,9 +236,3 @@ def leading_mask(depth: Tensor, stages: int, sharpness: float) -> Tensor:
     """
     offset = depth.unsqueeze(1) - torch.arange(stages, device=depth.device, dtype=depth.dtype)[:, None]
     return straight_through(soft_step(offset, sharpness), (~(offset < 0)).to(depth.dtype))
-
-
-def apply_function(function: type[torch.autograd.Function], *args: Any) -> Tensor:
-    """Call an autograd function of one output."""
-    output: Tensor = function.apply(*args)  # type: ignore[no-untyped-call]  # torch ships `apply` without annotations
-    return output

@@ -13,10 +13,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import those listed and itself.
 LAYERS = {
     "native": set(),
-    "functional": {"native"},
+    "autograd": {"native"},
+    "functional": {"autograd", "native"},
     "rate": {"functional"},
     "quantizers": {"functional", "rate"},
-    "codecs": {"functional", "native", "rate", "quantizers"},
+    "codecs": {"autograd", "functional", "native", "rate", "quantizers"},
     "bitstream": {"functional", "loudness", "rate", "quantizers", "codecs"},
     "losses": {"functional"},
     "metrics": {"functional", "rate"},

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qcodec.functional import apply_function
+from qcodec.autograd import apply_function
 from qcodec.native.build import suits
 from qcodec.native.stack import Kernel, Layers, kernel
 
