@@ -219,8 +219,8 @@ def soft_step(x: Tensor, sharpness: float) -> Tensor:
 def leading_mask(depth: Tensor, stages: int, sharpness: float) -> Tensor:
     """Mask the leading stages: 1 where ``depth >= k`` for stage ``k``, else 0; gradients of ``soft_step(depth - k)``.
 
-    So ``min(floor(depth) + 1, stages)`` leading stages are sent: never none (arXiv 2410.06016). The
-    values are exactly 0 and 1; the gradient is that of ``f + sg[m - f]``. A NaN counts as full depth.
+    So ``min(floor(depth) + 1, stages)`` leading stages are sent: never none (arXiv 2410.06016). The values are exactly
+    0 and 1; the gradient is that of ``f + sg[m - f]``. A NaN counts as full depth.
 
     Args:
         depth: ``(B, T)`` real depths, not negative.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from lightning import Trainer
 
-from qcodec import Identity, ModifiedSTE, ScalarQuantizer, SurrogateCodec
+from qcodec import Identity, ImportanceMask, ModifiedSTE, ResidualVQ, ScalarQuantizer, SurrogateCodec
 from qcodec.data.synthetic import SyntheticBits, SyntheticSource
 from qcodec.losses.weights import LossWeights
 from qcodec.tasks.surrogate import SurrogateTask
@@ -42,3 +42,14 @@ def test_a_fit_on_the_gpu_learns():
     trainer = Trainer(accelerator="gpu", devices=1, max_epochs=1, logger=False, enable_checkpointing=False)
     trainer.fit(SurrogateTask(systems, seeds=2), SyntheticBits(updates_per_epoch=1000))
     assert all(trainer.logged_metrics[f"hard_mse/{name}"] < 0.7 for name in systems)
+
+
+def test_variable_bitrate_on_the_gpu_decodes_its_own_codes_and_learns():
+    quantizer = ResidualVQ(16, 4, 64, 4, ImportanceMask(16, (8,))).cuda()
+    z = torch.randn(8, 16, 50, device="cuda", requires_grad=True)
+    output = quantizer(z, features=z)
+    (output.z_hat.square().mean() + output.losses["rate"].mean()).backward()
+    assert all(p.grad.isfinite().all() for p in quantizer.allocator.parameters())
+    output = quantizer.eval()(z, features=z, level=0.7)
+    assert output.bits.is_cuda
+    assert torch.equal(quantizer.decode(output.codes), output.z_hat)
