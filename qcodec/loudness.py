@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from typing import final
 
 import numpy as np
 import torch
@@ -42,13 +43,74 @@ def integrated_loudness(audio: Tensor, sample_rate: int) -> Tensor:
     blocks = max(0, math.ceil((max(shortest, audio.shape[-1]) - size) / step)) + 1
     samples = np.zeros((*audio.shape[:2], max(audio.shape[-1], size + (blocks - 1) * step)))
     samples[..., : audio.shape[-1]] = audio.detach().cpu()
-    energy = np.zeros((*samples.shape[:2], samples.shape[-1] + 1))
-    np.cumsum(np.square(sosfilt(_k_weighting(sample_rate), samples)), axis=-1, out=energy[..., 1:])
+    weighted = sosfilt(_k_weighting(sample_rate), samples)
+    return _gated(torch.from_numpy(_block_power(weighted, blocks, size, step))).float()
+
+
+@final
+class LoudnessMeter:
+    """Measures the same of audio that comes in parts; of each it keeps ten numbers a second.
+
+    Args:
+        sample_rate: In Hz.
+
+    Example:
+        >>> audio, meter = torch.rand(1, 2, 48000), LoudnessMeter(48000)
+        >>> for part in audio.split(1000, -1):
+        ...     meter.add(part)
+        >>> bool(torch.isclose(meter.loudness(), integrated_loudness(audio, 48000)))
+        True
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate, self._size, self._step = sample_rate, int(0.4 * sample_rate), int(0.1 * sample_rate)
+        self._length = 0
+        self._state = self._held = np.zeros(0)
+        self._powers: list[np.ndarray] = []
+
+    def add(self, audio: Tensor) -> None:
+        """Measure one more part ``(B, C, n)``.
+
+        Raises:
+            ValueError: For another shape.
+        """
+        if audio.ndim != 3 or not 1 <= audio.shape[1] <= len(_CHANNEL_GAINS):
+            raise ValueError(f"loudness needs audio of shape (B, C, N) with 1 to 5 channels, not {tuple(audio.shape)}")
+        if not self._length:
+            self._state = np.zeros((len(_k_weighting(self._rate)), *audio.shape[:2], 2))
+            self._held = np.zeros((*audio.shape[:2], 0))
+        self._length += audio.shape[-1]
+        self._measure(audio.detach().cpu().double().numpy())
+
+    def loudness(self) -> Tensor:
+        """Give the loudness ``(B,)`` of all parts, float32; nothing can be added after it."""
+        shortest = max(self._length, self._length + int((0.5 - self._length / self._rate) * self._rate))
+        blocks = max(0, math.ceil((shortest - self._size) / self._step)) + 1
+        missing = self._size + (blocks - 1) * self._step - self._length
+        self._measure(np.zeros((*self._held.shape[:2], max(0, missing))))
+        return _gated(torch.from_numpy(np.concatenate(self._powers, -1))).float()
+
+    def _measure(self, samples: np.ndarray) -> None:
+        from scipy.signal import sosfilt
+
+        if not samples.size:
+            return
+        weighted, self._state = sosfilt(_k_weighting(self._rate), samples, zi=self._state)
+        self._held = np.concatenate([self._held, weighted], -1)
+        blocks = (self._held.shape[-1] - self._size) // self._step + 1
+        if blocks > 0:
+            self._powers.append(_block_power(self._held, blocks, self._size, self._step))
+            self._held = self._held[..., blocks * self._step :]
+
+
+def _block_power(weighted: np.ndarray, blocks: int, size: int, step: int) -> np.ndarray:
+    """Mean square of blocks of ``(B, C, n)``, all channels together: ``(B, blocks)``."""
+    energy = np.zeros((*weighted.shape[:2], weighted.shape[-1] + 1))
+    np.cumsum(np.square(weighted), axis=-1, out=energy[..., 1:])
     begins = np.arange(blocks) * step
-    power = (energy[..., begins + size] - energy[..., begins]) / size  # (B, C, blocks)
-    weights = np.array(_CHANNEL_GAINS[: audio.shape[1]])
-    power = np.einsum("c,bcn->bn", weights, power)
-    return _gated(torch.from_numpy(power)).float()
+    power = (energy[..., begins + size] - energy[..., begins]) / size
+    gains = np.array(_CHANNEL_GAINS[: weighted.shape[1]])
+    return np.einsum("c,bcn->bn", gains, power)
 
 
 def _gated(power: Tensor) -> Tensor:

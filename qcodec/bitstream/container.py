@@ -30,11 +30,11 @@ class Chunk:
 
 @final
 class ChunkWriter:
-    """Writes chunks after a header, which is written again when the length is known.
+    """Writes chunks after a header, which is written again when its length in samples is known.
 
     Args:
         file: Open for writing, can be sought.
-        header: With lengths and level that may still change.
+        header: With a length that may still change.
     """
 
     def __init__(self, file: BinaryIO, header: Header) -> None:
@@ -48,13 +48,13 @@ class ChunkWriter:
         self._file.write(head + struct.pack("<I", checksum) + chunk.payload)
         self._frames += chunk.frames
 
-    def close(self, length: int, original_length: int) -> Header:
+    def close(self, length: int) -> Header:
         """Write the final header over the first; the file stays open.
 
         Raises:
             ValueError: For a length that the chunks do not have.
         """
-        header = dataclasses.replace(self._header, length=length, original_length=original_length)
+        header = dataclasses.replace(self._header, length=length)
         if header.frames != self._frames:
             raise ValueError(f"{self._frames} frames were written for a length of {length} samples")
         self._file.seek(0)

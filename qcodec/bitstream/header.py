@@ -73,7 +73,7 @@ class Header:
 
 
 def header_bytes(header: Header) -> bytes:
-    """Give a header's bytes; headers that differ in lengths and level alone are equally long.
+    """Give a header's bytes; headers that differ in length alone are equally long.
 
     Example:
         >>> header = Header("model", "tables", 16000, 1, 320, 16000, 320, 12, 1024, 320, "constant")
@@ -81,7 +81,7 @@ def header_bytes(header: Header) -> bytes:
         True
     """
     values = dataclasses.asdict(header) | {"frame_rate": header.frame_rate}
-    widest = values | {"length": 2**53, "original_length": 2**53, "level": 1.0000000000000002e-100}
+    widest = values | {"length": 2**53}
     text = json.dumps(values).encode().ljust(len(json.dumps(widest)))
     return _PREFIX.pack(MAGIC, VERSION, len(text), zlib.crc32(text)) + text
 

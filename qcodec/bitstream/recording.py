@@ -1,6 +1,7 @@
 """Audio to be encoded: from a file or a tensor, a block at a time, at the rate of the codec."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import soundfile
 import soxr
 import torch
 from torch import Tensor
+
+from qcodec.loudness import SILENCE_LUFS, LoudnessMeter
 
 _BLOCK = 1 << 16
 
@@ -75,6 +78,29 @@ def watched(recording: Recording, report: Callable[[int], object]) -> Recording:
             yield block
 
     return dataclasses.replace(recording, blocks=blocks)
+
+
+def loudness_gain(recording: Recording, sample_rate: int, loudness: float | None) -> float:
+    """Give the gain in dB that brings a recording to a loudness in LUFS without clipping.
+
+    Zero where none is asked for, and for silence, which has no loudness.
+    """
+    if loudness is None:
+        return 0.0
+    meter, peak = LoudnessMeter(sample_rate), 0.0
+    for block in recording.blocks():
+        meter.add(block.unsqueeze(0))
+        peak = max(peak, float(block.abs().max()) if block.numel() else 0.0)
+    measured = meter.loudness().item()
+    return 0.0 if measured <= SILENCE_LUFS else min(loudness - measured, -20 * math.log10(peak))
+
+
+def amplified(recording: Recording, gain_db: float) -> Recording:
+    """Give a recording amplified by a gain in dB; itself for none."""
+    if not gain_db:
+        return recording
+    gain = 10 ** (gain_db / 20)
+    return dataclasses.replace(recording, blocks=lambda: (block * gain for block in recording.blocks()))
 
 
 def resampled(blocks: Iterable[Tensor], rate: int, wanted: int) -> Iterator[Tensor]:

@@ -1,5 +1,7 @@
 """Audio to a file of codes and back, with any length in the same memory."""
 
+import dataclasses
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, final
@@ -12,11 +14,14 @@ from qcodec.bitstream.container import CHUNK_FRAMES, Chunk, ChunkWriter, read_ch
 from qcodec.bitstream.entropy import pack, unpack
 from qcodec.bitstream.fingerprint import fingerprint
 from qcodec.bitstream.header import MAX_CHANNELS, Header, read_header
-from qcodec.bitstream.recording import Recording
+from qcodec.bitstream.rate_search import Spool, at_level, level_for, stages_for
+from qcodec.bitstream.recording import Recording, amplified, loudness_gain
+from qcodec.bitstream.settings import Settings
 from qcodec.bitstream.tables import Tables, uniform_tables
-from qcodec.bitstream.windows import decoder_context, encoder_context, windows
+from qcodec.bitstream.windows import Window, decoder_context, encoder_context, windows
 from qcodec.codecs.dac import DacCodec
-from qcodec.quantizers.allocators import evaluation_depth
+from qcodec.quantizers.allocators import AllCodebooks, evaluation_depth
+from qcodec.quantizers.importance import ImportanceMask
 from qcodec.quantizers.residual import ResidualVQ
 
 
@@ -72,24 +77,54 @@ class Bitstream:
         self.codec, self.quantizer, self.window = codec.eval(), quantizer, window
         self.tables = uniform_tables(*sizes) if tables is None else tables
         if self.tables.codes.shape != sizes:
-            raise ValueError(
-                f"tables for {self.tables.codes.shape} stages and codes are not those of a model of {sizes}"
-            )
+            raise ValueError(f"tables of {self.tables.codes.shape} stages and codes do not fit a model of {sizes}")
         self.model = fingerprint(codec)
         self._encoder_context = encoder_context([*codec.encoder.modules(), *quantizer.modules()], codec.hop_length)
         self._decoder_context = decoder_context(codec.decoder.modules(), codec.hop_length)
 
-    def encode(self, recording: Recording, file: BinaryIO, level: float | None = None) -> Header:
-        """Write a recording at a level of the codec's rate dial.
+    def encode(self, recording: Recording, file: BinaryIO, settings: Settings | None = None) -> Header:
+        """Write a recording.
+
+        Args:
+            recording: Read once, and once more where its loudness is asked for.
+            file: Open for writing; can be sought.
+            settings: Rate and loudness; the model's own rate and no change of loudness if left out.
 
         Raises:
-            ValueError: For a level that the model does not have, or too many channels.
+            ValueError: For settings that the model or the recording does not allow, or too many channels.
         """
+        settings = settings or Settings()
         if recording.channels > MAX_CHANNELS:
             raise ValueError(f"{recording.channels} channels are more than {MAX_CHANNELS}: encode them apart")
-        stages = evaluation_depth(level, self.quantizer.n_codebooks, training=False)
-        tables = self.tables.constant(stages)
-        header = Header(
+        gain = loudness_gain(recording, self.codec.sample_rate, settings.loudness)
+        recording, samples = amplified(recording, gain), _Samples()
+        if settings.kbps is None:
+            header = self.header(recording, settings, settings.level, gain)
+            return self._write(header, self.codes(recording, settings.level, samples), samples, file)
+        with tempfile.TemporaryFile() as part:
+            spool = Spool(part, regroup(self._analysed(samples.counted(recording)), CHUNK_FRAMES))
+            level = self._level(spool, settings.kbps * 1000 * samples.count / self.codec.sample_rate)
+            header = self.header(recording, settings, level, gain)
+            codes = (self._at_level(block, level) for block in spool)
+            return self._write(header, codes, samples, file)
+
+    def decode(self, file: BinaryIO) -> Decoded:
+        """Read a file's header; its audio follows as the blocks are read.
+
+        Raises:
+            ValueError: For a file that is damaged or of another model, here or as blocks are read.
+        """
+        header = read_header(file)
+        tables = self.tables_of(header)
+        codes = (unpack(c.payload, (header.channels, c.frames), tables) for c in read_chunks(file, header))
+        return Decoded(header, self._audio(codes, header))
+
+    def header(self, recording: Recording, settings: Settings, level: float | None, gain_db: float) -> Header:
+        """Give the header of a recording whose length is not known yet."""
+        most = self.quantizer.n_codebooks
+        stages = most if self._per_frame else evaluation_depth(level, most, training=False)
+        tables = self.tables if self._per_frame else self.tables.constant(stages)
+        return Header(
             model=self.model,
             tables=tables.id,
             sample_rate=self.codec.sample_rate,
@@ -100,69 +135,100 @@ class Bitstream:
             stages=stages,
             codebook_size=self.quantizer.codebook_size,
             hop_length=self.codec.hop_length,
-            depth="constant",
+            depth="coded" if self._per_frame else "constant",
+            gain_db=gain_db,
             level=level,
+            kbps=settings.kbps,
+            loudness=settings.loudness,
         )
-        length = 0
 
-        def counted() -> Iterator[Tensor]:
-            nonlocal length
-            for block in recording.blocks():
-                length += block.shape[1]
-                yield block
-
-        writer = ChunkWriter(file, header)
-        for codes in regroup(self._codes(counted(), level), CHUNK_FRAMES):
-            writer.write(Chunk(codes.shape[-1], pack(codes[:, :stages], tables)))
-        return writer.close(length, recording.original_length)
-
-    def decode(self, file: BinaryIO) -> Decoded:
-        """Read a file's header; its audio follows as the blocks are read.
+    def tables_of(self, header: Header) -> Tables:
+        """Give the tables that a file of this model was coded with.
 
         Raises:
-            ValueError: For a file that is damaged or of another model, here or as blocks are read.
+            ValueError: For a file of another model, or of tables that are not here.
         """
-        header = read_header(file)
-        tables = self._tables_of(header)
-        codes = (unpack(c.payload, (header.channels, c.frames), tables) for c in read_chunks(file, header))
-        return Decoded(header, self._audio(codes, header.length))
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.codec.parameters()).device
-
-    @torch.inference_mode()
-    def _codes(self, blocks: Iterable[Tensor], level: float | None) -> Iterator[Codes]:
-        clips = (block.unsqueeze(1) for block in blocks)
-        for window in windows(clips, self.codec.hop_length, self.window, self._encoder_context):
-            z, features = self.codec.encode(window.data.to(self._device))
-            codes = self.quantizer(z, features=features, level=level).codes
-            yield codes[..., window.start : window.stop].cpu().numpy()
-
-    @torch.inference_mode()
-    def _audio(self, codes: Iterable[Codes], length: int) -> Iterator[Tensor]:
-        hop = self.codec.hop_length
-        for window in windows(map(torch.from_numpy, codes), 1, self.window, self._decoder_context):
-            audio = self.codec.decode(self.quantizer.decode(window.data.to(self._device)))[:, 0]
-            kept = audio[:, window.start * hop : window.stop * hop][:, :length].cpu()
-            length -= kept.shape[1]
-            yield kept
-
-    def _tables_of(self, header: Header) -> Tables:
-        """Check that a file is of this model and give its tables."""
         if header.model != self.model:
-            raise ValueError(
-                f"was encoded with another model, {header.model}, and this one is {self.model}: give its checkpoint"
-            )
+            raise ValueError(f"was encoded with model {header.model}, and this is {self.model}: give its checkpoint")
         codec, quantizer = self.codec, self.quantizer
         expected = {"sample_rate": codec.sample_rate, "hop_length": codec.hop_length}
         expected |= {"codebook_size": quantizer.codebook_size}
-        if any(getattr(header, name) != value for name, value in expected.items()):
-            raise ValueError(f"has a header that is not of its model: expected {expected}")
-        if header.stages > quantizer.n_codebooks:
-            raise ValueError(f"claims {header.stages} stages of a model that has {quantizer.n_codebooks}")
+        most = quantizer.n_codebooks
+        if any(getattr(header, name) != value for name, value in expected.items()) or header.stages > most:
+            raise ValueError(f"has a header that is not of its model: expected {expected} and up to {most} stages")
         for tables in (self.tables, uniform_tables(*self.tables.codes.shape)):
             used = tables.constant(header.stages) if header.depth == "constant" else tables
             if used.id == header.tables:
                 return used
         raise ValueError("was coded with tables that this model file does not hold: give the one that it was made with")
+
+    def would_write(self, header: Header, recording: Recording, settings: Settings) -> bool:
+        """Whether ``encode`` would give a sound file this header, but for what only the content tells."""
+        level = header.level if settings.kbps is not None else settings.level
+        expected = self.header(recording, settings, level, header.gain_db)
+        return dataclasses.replace(header, length=expected.length) == expected
+
+    @torch.inference_mode()
+    def codes(self, recording: Recording, level: float | None, samples: "_Samples | None" = None) -> Iterator[Codes]:
+        """Give the codes ``(C, N_q, T)`` of a recording at a level, block by block; -1 where a stage is not sent."""
+        for window in self._windows((samples or _Samples()).counted(recording)):
+            z, features = self.codec.encode(window.data)
+            codes = self.quantizer(z, features=features, level=level).codes
+            yield codes[..., window.start : window.stop].cpu().numpy()
+
+    @property
+    def _per_frame(self) -> bool:
+        return isinstance(self.quantizer.allocator, ImportanceMask)
+
+    def _write(self, header: Header, codes: Iterable[Codes], samples: "_Samples", file: BinaryIO) -> Header:
+        tables, writer = self.tables_of(header), ChunkWriter(file, header)
+        for block in regroup(codes, CHUNK_FRAMES):
+            writer.write(Chunk(block.shape[-1], pack(block[:, : header.stages], tables)))
+        return writer.close(samples.count)
+
+    def _level(self, spool: Spool, bits: float) -> float:
+        return level_for(spool, self.tables, bits) if self._per_frame else stages_for(spool, self.tables, bits)
+
+    def _at_level(self, block: Codes, level: float) -> Codes:
+        return at_level(block, level) if self._per_frame else block[:, :-1]
+
+    @torch.inference_mode()
+    def _analysed(self, blocks: Iterable[Tensor]) -> Iterator[Codes]:
+        """Give every code of a recording and the importance of its frames, as ``Spool`` keeps them."""
+        allocator, everything = self.quantizer.allocator, self.quantizer.with_allocator(AllCodebooks())
+        for window in self._windows(blocks):
+            z, features = self.codec.encode(window.data)
+            codes = everything(z).codes.int()
+            importance = allocator.importance(features) if isinstance(allocator, ImportanceMask) else z.new_ones(())
+            row = importance.expand(codes.shape[0], codes.shape[2]).contiguous().view(torch.int32)
+            rows = torch.cat([codes, row.unsqueeze(1)], 1)
+            yield rows[..., window.start : window.stop].cpu().numpy()
+
+    def _windows(self, blocks: Iterable[Tensor]) -> Iterator[Window]:
+        device = next(self.codec.parameters()).device
+        clips = (block.unsqueeze(1).to(device) for block in blocks)
+        return windows(clips, self.codec.hop_length, self.window, self._encoder_context)
+
+    @torch.inference_mode()
+    def _audio(self, codes: Iterable[Codes], header: Header) -> Iterator[Tensor]:
+        hop, left = self.codec.hop_length, header.length
+        device = next(self.codec.parameters()).device
+        blocks = (torch.from_numpy(block).to(device) for block in codes)
+        for window in windows(blocks, 1, self.window, self._decoder_context):
+            audio = self.codec.decode(self.quantizer.decode(window.data))[:, 0]
+            kept = audio[:, window.start * hop : window.stop * hop][:, :left].cpu()
+            left -= kept.shape[1]
+            yield kept / 10 ** (header.gain_db / 20) if header.gain_db else kept
+
+
+class _Samples:
+    """Counts the samples of a recording as it is read."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def counted(self, recording: Recording) -> Iterator[Tensor]:
+        """Give the blocks of a recording."""
+        for block in recording.blocks():
+            self.count += block.shape[1]
+            yield block

@@ -8,6 +8,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from qcodec.quantizers.layers import WeightNormConv
+
 
 @final
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ def reach(layers: Iterable[nn.Module], first: int, last: int) -> tuple[int, int]
         (-4, 5)
     """
     for layer in reversed(list(layers)):
+        if isinstance(layer, WeightNormConv):
+            side = layer.weight_v.shape[2] // 2
+            first, last = first - side, last + side
         if not isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
             continue
         stride, padding = layer.stride[0], int(layer.padding[0])

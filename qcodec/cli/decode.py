@@ -30,7 +30,7 @@ def decode(arguments: Sequence[str]) -> None:
     parser.add_argument("--subtype", help="sample format such as PCM_16, PCM_24 or FLOAT; the usual one if left out")
     options = parser.parse_args(arguments)
     jobs = find_jobs(options.input, options.output, (".qc",), ".wav")
-    bitstream = open_model(options.checkpoint, options.device)
+    bitstream = open_model(options)
 
     def action(job: Job, bar: Any) -> str:
         return _decode(job, bar, bitstream, options.original_rate, options.subtype)

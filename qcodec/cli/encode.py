@@ -9,11 +9,14 @@ from qcodec.cli.jobs import AUDIO, Job, find_jobs, run_jobs
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
+    from qcodec.bitstream.recording import Recording
+    from qcodec.bitstream.settings import Settings
     from qcodec.bitstream.stream import Bitstream
 
 _DESCRIPTION = """\
 Encode audio of any length, rate and number of channels to .qc files. A folder keeps its structure. A file is written
-under a temporary name and appears when it is whole."""
+under a temporary name and appears when it is whole; one that is there already, sound, newer than its recording and of
+the same model and settings is left as it is, so that an interrupted command can be given again."""
 
 
 def encode(arguments: Sequence[str]) -> None:
@@ -22,27 +25,60 @@ def encode(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: For arguments that cannot be used, or files that could not be encoded.
     """
+    options = _parser().parse_args(arguments)
+    jobs = find_jobs(options.input, options.output, AUDIO, ".qc")
+
+    from qcodec.bitstream.settings import Settings
+
+    constant = options.codebooks is not None
+    settings = Settings(options.codebooks if constant else options.level, options.kbps, options.loudness)
+    bitstream = open_model(options, constant)
+    passes = 1 if settings.loudness is None else 2
+    run_jobs(jobs, lambda job, bar: _encode(job, bar, bitstream, settings), passes * _seconds(jobs), "encode")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qcodec encode", description=_DESCRIPTION)
     parser.add_argument("input", type=Path, metavar="IN", help="audio file, or folder of audio files")
-    parser.add_argument("output", type=Path, metavar="OUT", help="file that ends in .qc, or folder")
+    parser.add_argument("output", type=Path, metavar="OUT", help="file such as out.qc, or folder")
     add_model_arguments(parser)
-    parser.add_argument("--level", type=float, help="rate dial: number of codebooks, or level of a variable bitrate")
-    options = parser.parse_args(arguments)
-    jobs = find_jobs(options.input, options.output, AUDIO, ".qc")
-    bitstream = open_model(options.checkpoint, options.device)
-    run_jobs(jobs, lambda job, bar: _encode(job, bar, bitstream, options.level), _seconds(jobs), "encode")
+    rate = parser.add_mutually_exclusive_group()
+    rate.add_argument("--level", type=float, help="rate dial: number of codebooks, or level of a variable bitrate")
+    rate.add_argument("--kbps", type=float, help="find the highest level that takes no more kilobits a second")
+    rate.add_argument("--codebooks", type=int, help="constant bitrate also for a model of variable bitrate")
+    parser.add_argument("--loudness", type=float, help="LUFS to bring recordings to, such as -16; decoding undoes it")
+    return parser
 
 
-def _encode(job: Job, bar: Any, bitstream: "Bitstream", level: float | None) -> str:
+def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings") -> str:
     from qcodec.bitstream.recording import open_recording, watched
     from qcodec.bitstream.replacing import replacing
 
     sample_rate = bitstream.codec.sample_rate
     recording = open_recording(job.source, sample_rate)
+    if _is_done(job, recording, bitstream, settings):
+        return f"{job.target}: there already"
     with replacing(job.target) as file:
-        header = bitstream.encode(watched(recording, lambda n: bar.update(n / sample_rate)), file, level)
+        try:
+            header = bitstream.encode(watched(recording, lambda n: bar.update(n / sample_rate)), file, settings)
+        except ValueError as error:
+            raise ValueError(f"{job.source}: {error}") from None
         kbps = file.tell() * 8 / header.seconds / 1000
-    return f"{job.target}: {header.seconds:.2f} s, {kbps:.2f} kbps"
+    level = "" if header.level is None else f", level {header.level:.4g}"
+    return f"{job.target}: {header.seconds:.2f} s, {kbps:.2f} kbps{level}"
+
+
+def _is_done(job: Job, recording: "Recording", bitstream: "Bitstream", settings: "Settings") -> bool:
+    """Whether the target is what encoding would write again."""
+    from qcodec.bitstream.container import check_file
+
+    try:
+        if job.target.stat().st_mtime < job.source.stat().st_mtime:
+            return False
+        with open(job.target, "rb") as file:
+            return bitstream.would_write(check_file(file), recording, settings)
+    except (ValueError, OSError):
+        return False
 
 
 def _seconds(jobs: Sequence[Job]) -> float:

@@ -16,8 +16,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="such as cpu or cuda; a GPU where there is one, if left out")
 
 
-def open_model(checkpoint: Path, device: str | None) -> "Bitstream":
-    """Load a weight file to a device.
+def open_model(options: argparse.Namespace, constant: bool = False) -> "Bitstream":
+    """Load the weight file that the options name to their device.
+
+    Args:
+        options: Of a parser with the model's arguments.
+        constant: Whether every frame gets the same number of codebooks, whatever allocator the file names.
 
     Raises:
         ValueError: For a file that is no weight file, or a device that is not there.
@@ -27,10 +31,11 @@ def open_model(checkpoint: Path, device: str | None) -> "Bitstream":
 
     from qcodec.bitstream.stream import Bitstream
     from qcodec.codecs.dac_file import load_released
+    from qcodec.quantizers.allocators import AllCodebooks
 
-    codec = load_released(checkpoint).eval()
+    codec = load_released(options.checkpoint, allocator=AllCodebooks() if constant else None).eval()
     try:
-        codec.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        codec.to(torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu")))
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"--device {options.device}: {str(error).splitlines()[0]}") from None
     return Bitstream(codec)
