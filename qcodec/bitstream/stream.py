@@ -81,6 +81,9 @@ class Bitstream:
         self.model = fingerprint(codec)
         self._encoder_context = encoder_context([*codec.encoder.modules(), *quantizer.modules()], codec.hop_length)
         self._decoder_context = decoder_context(codec.decoder.modules(), codec.hop_length)
+        least = max(c.left + c.right for c in (self._encoder_context, self._decoder_context))
+        if window <= least:
+            raise ValueError(f"a window of {window} frames is all context: give more than {least}")
 
     def encode(self, recording: Recording, file: BinaryIO, settings: Settings | None = None) -> Header:
         """Write a recording.

@@ -88,19 +88,14 @@ def windows(blocks: Iterable[Tensor], unit: int, size: int, context: Context) ->
     Args:
         blocks: ``(C, rows, n)`` each, of any ``n``.
         unit: Samples per frame; the last frame may be a part.
-        size: Frames of a window.
+        size: Frames of a window, more than its context.
         context: Frames that a result depends on.
-
-    Raises:
-        ValueError: For a window that is all context.
 
     Example:
         >>> blocks = [torch.arange(5.0).view(1, 1, 5)] * 4
         >>> [(w.data.shape[-1], w.start, w.stop) for w in windows(blocks, 1, 8, Context(2, 1))]
         [(8, 0, 7), (8, 2, 7), (8, 2, 7), (8, 5, 8)]
     """
-    if size <= context.left + context.right:
-        raise ValueError(f"a window of {size} frames is all context: give more than {context.left + context.right}")
     held, first, kept = torch.empty(0), 0, 0  # the buffer, the frame it begins with, the frames given so far
     for block in blocks:
         held = torch.cat([held, block], -1) if held.numel() else block
