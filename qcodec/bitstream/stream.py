@@ -105,7 +105,7 @@ class Bitstream:
             header = self.header(recording, settings, settings.level, gain)
             return self._write(header, self.codes(recording, settings.level, samples), samples, file)
         with tempfile.TemporaryFile() as part:
-            spool = Spool(part, regroup(self._analysed(samples.counted(recording)), CHUNK_FRAMES))
+            spool = Spool(part, regroup(self.analysed(samples.counted(recording)), CHUNK_FRAMES))
             level = self._level(spool, settings.kbps * 1000 * samples.count / self.codec.sample_rate)
             header = self.header(recording, settings, level, gain)
             codes = (self._at_level(block, level) for block in spool)
@@ -125,8 +125,8 @@ class Bitstream:
     def header(self, recording: Recording, settings: Settings, level: float | None, gain_db: float) -> Header:
         """Give the header of a recording whose length is not known yet."""
         most = self.quantizer.n_codebooks
-        stages = most if self._per_frame else evaluation_depth(level, most, training=False)
-        tables = self.tables if self._per_frame else self.tables.constant(stages)
+        stages = most if self.per_frame else evaluation_depth(level, most, training=False)
+        tables = self.tables if self.per_frame else self.tables.constant(stages)
         return Header(
             model=self.model,
             tables=tables.id,
@@ -138,7 +138,7 @@ class Bitstream:
             stages=stages,
             codebook_size=self.quantizer.codebook_size,
             hop_length=self.codec.hop_length,
-            depth="coded" if self._per_frame else "constant",
+            depth="coded" if self.per_frame else "constant",
             gain_db=gain_db,
             level=level,
             kbps=settings.kbps,
@@ -180,8 +180,9 @@ class Bitstream:
             yield codes[..., window.start : window.stop].cpu().numpy()
 
     @property
-    def _per_frame(self) -> bool:
-        return isinstance(self.quantizer.allocator, ImportanceMask)
+    def per_frame(self) -> bool:
+        """Whether each frame tells how many stages it sends."""
+        return self.quantizer.allocator.per_frame
 
     def _write(self, header: Header, codes: Iterable[Codes], samples: "_Samples", file: BinaryIO) -> Header:
         tables, writer = self.tables_of(header), ChunkWriter(file, header)
@@ -190,14 +191,16 @@ class Bitstream:
         return writer.close(samples.count)
 
     def _level(self, spool: Spool, bits: float) -> float:
-        return level_for(spool, self.tables, bits) if self._per_frame else stages_for(spool, self.tables, bits)
+        return level_for(spool, self.tables, bits) if self.per_frame else stages_for(spool, self.tables, bits)
 
     def _at_level(self, block: Codes, level: float) -> Codes:
-        return at_level(block, level) if self._per_frame else block[:, :-1]
+        return at_level(block, level) if self.per_frame else block[:, :-1]
 
     @torch.inference_mode()
-    def _analysed(self, blocks: Iterable[Tensor]) -> Iterator[Codes]:
+    def analysed(self, blocks: Iterable[Tensor]) -> Iterator[Codes]:
         """Give every code of a recording and the importance of its frames, as ``Spool`` keeps them."""
+        if self.per_frame and not isinstance(self.quantizer.allocator, ImportanceMask):
+            raise ValueError(f"{type(self.quantizer.allocator).__name__} cannot be searched for a rate: give a level")
         allocator, everything = self.quantizer.allocator, self.quantizer.with_allocator(AllCodebooks())
         for window in self._windows(blocks):
             z, features = self.codec.encode(window.data)

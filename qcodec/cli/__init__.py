@@ -22,7 +22,7 @@ commands:
 `qcodec COMMAND --help` tells more. QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
-_OTHERS = ("export", "encode", "decode", "data", "report", "recipes")
+_OTHERS = ("export", "encode", "decode", "tables", "data", "report", "recipes")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -76,6 +76,10 @@ def _dispatch(arguments: list[str]) -> int:
         from qcodec.cli.encode import encode
 
         encode(rest)
+    elif command == "tables":
+        from qcodec.cli.tables import tables
+
+        tables(rest)
     elif command == "decode":
         from qcodec.cli.decode import decode
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qcodec.cli.jobs import AUDIO, Job, find_jobs, run_jobs
+from qcodec.cli.jobs import AUDIO, Job, audio_seconds, find_jobs, run_jobs
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ def encode(arguments: Sequence[str]) -> None:
     settings = Settings(options.codebooks if constant else options.level, options.kbps, options.loudness)
     bitstream = open_model(options, constant)
     passes = 1 if settings.loudness is None else 2
-    run_jobs(jobs, lambda job, bar: _encode(job, bar, bitstream, settings), passes * _seconds(jobs), "encode")
+    run_jobs(
+        jobs,
+        lambda job, bar: _encode(job, bar, bitstream, settings),
+        passes * audio_seconds(job.source for job in jobs),
+        "encode",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,15 +84,3 @@ def _is_done(job: Job, recording: "Recording", bitstream: "Bitstream", settings:
             return bitstream.would_write(check_file(file), recording, settings)
     except (ValueError, OSError):
         return False
-
-
-def _seconds(jobs: Sequence[Job]) -> float:
-    import soundfile
-
-    total = 0.0
-    for job in jobs:
-        try:
-            total += soundfile.info(job.source).duration
-        except (soundfile.LibsndfileError, OSError):
-            continue  # told when its turn comes
-    return total

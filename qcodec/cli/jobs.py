@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -17,6 +18,34 @@ class Job:
 
     source: Path
     target: Path
+
+
+def find_sources(source: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Give a file, or the files of a folder and all its folders that end in one of ``suffixes``.
+
+    Raises:
+        ValueError: For a folder without such files.
+        OSError: For a source that does not exist.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise FileNotFoundError(f"there is no file or folder {source}")
+    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    if not found:
+        raise ValueError(f"{source} holds no file that ends in {', '.join(suffixes)}")
+    return found
+
+
+def audio_seconds(sources: Iterable[Path]) -> float:
+    """Give the duration of audio files together; those that cannot be read are told of when their turn comes."""
+    import soundfile
+
+    total = 0.0
+    for source in sources:
+        with suppress(soundfile.LibsndfileError, OSError):
+            total += soundfile.info(source).duration
+    return total
 
 
 def find_jobs(source: Path, target: Path, suffixes: Sequence[str], suffix: str) -> list[Job]:
@@ -35,13 +64,9 @@ def find_jobs(source: Path, target: Path, suffixes: Sequence[str], suffix: str) 
     if source.is_file():
         inside = target.is_dir()
         return [Job(source, target / source.with_suffix(suffix).name if inside else target)]
-    if not source.is_dir():
-        raise FileNotFoundError(f"there is no file or folder {source}")
+    found = find_sources(source, suffixes)
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target} is a file and {source} a folder: give a folder to write to")
-    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-    if not found:
-        raise ValueError(f"{source} holds no file that ends in {', '.join(suffixes)}")
     jobs = [Job(path, target / path.relative_to(source).with_suffix(suffix)) for path in found]
     taken: dict[Path, Path] = {}
     for job in jobs:

@@ -29,6 +29,7 @@ def open_model(options: argparse.Namespace, constant: bool = False) -> "Bitstrea
     """
     import torch
 
+    from qcodec.bitstream.model_tables import model_tables
     from qcodec.bitstream.stream import Bitstream
     from qcodec.codecs.dac_file import load_released
     from qcodec.quantizers.allocators import AllCodebooks
@@ -38,4 +39,4 @@ def open_model(options: argparse.Namespace, constant: bool = False) -> "Bitstrea
         codec.to(torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu")))
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {options.device}: {str(error).splitlines()[0]}") from None
-    return Bitstream(codec)
+    return Bitstream(codec, model_tables(options.checkpoint))

@@ -1,0 +1,58 @@
+"""Tables in the weight file of the model whose codes they are for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from qcodec.bitstream.codes import Codes, regroup
+from qcodec.bitstream.container import CHUNK_FRAMES
+from qcodec.bitstream.rate_search import at_level
+from qcodec.bitstream.recording import Recording
+from qcodec.bitstream.replacing import replacing
+from qcodec.bitstream.stream import Bitstream
+from qcodec.bitstream.tables import Tables
+from qcodec.codecs.weight_file import read_weight_file
+
+LEVELS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # levels of variable bitrate that tables are fitted to, all alike
+
+
+def model_tables(path: Path) -> Tables | None:
+    """Give the tables that a weight file holds, or ``None``.
+
+    Raises:
+        ValueError: For tables that are damaged.
+        OSError: Where the file cannot be opened.
+    """
+    kept = read_weight_file(path).qcodec.get("tables")
+    if kept is None:
+        return None
+    try:
+        codes, depth = (kept[name].numpy().astype(np.int64) for name in ("codes", "depth"))
+        return Tables(codes, depth)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} holds damaged tables: fit them again with `qcodec tables` ({error})") from None
+
+
+def add_tables(path: Path, output: Path, tables: Tables) -> None:
+    """Write a weight file again with tables beside its weights; ``dac`` passes over them.
+
+    Raises:
+        ValueError: For a file that is no weight file.
+        OSError: Where it cannot be read or written.
+    """
+    file = read_weight_file(path)
+    kept = {"codes": torch.from_numpy(tables.codes), "depth": torch.from_numpy(tables.depth)}
+    metadata = {"kwargs": dict(file.kwargs), "qcodec": {**file.qcodec, "tables": kept}}
+    with replacing(output) as part:
+        torch.save({"state_dict": dict(file.state), "metadata": metadata}, part)
+
+
+def codes_to_fit(bitstream: Bitstream, recording: Recording) -> Iterator[Codes]:
+    """Give the codes of a recording that tables are fitted to: every code, or those sent at ``LEVELS`` one by one."""
+    for block in regroup(bitstream.analysed(recording.blocks()), CHUNK_FRAMES):
+        if bitstream.per_frame:
+            yield from (at_level(block, level) for level in LEVELS)
+        else:
+            yield block[:, :-1]

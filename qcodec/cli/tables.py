@@ -1,0 +1,52 @@
+"""The command ``tables``."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qcodec.cli.jobs import AUDIO, audio_seconds, find_sources
+from qcodec.cli.model import add_model_arguments, open_model
+
+if TYPE_CHECKING:
+    from qcodec.bitstream.codes import Codes
+    from qcodec.bitstream.stream import Bitstream
+
+_DESCRIPTION = """\
+Fit the frequencies that files are entropy-coded with to the codes of some recordings, and write the weight file with
+them. Files get smaller the more a model's codes differ in frequency; they are then decoded with that weight file."""
+
+
+def tables(arguments: Sequence[str]) -> None:
+    """Fit tables and add them to a weight file.
+
+    Raises:
+        ValueError: For arguments that cannot be used, or a file that cannot be read; nothing is written then.
+    """
+    parser = argparse.ArgumentParser(prog="qcodec tables", description=_DESCRIPTION)
+    parser.add_argument("input", type=Path, metavar="IN", help="audio file, or folder of audio files, to be fitted to")
+    parser.add_argument("output", type=Path, metavar="OUT", help="weight file to write; may be the checkpoint itself")
+    add_model_arguments(parser)
+    options = parser.parse_args(arguments)
+    sources = find_sources(options.input, AUDIO)
+
+    from qcodec.bitstream.model_tables import add_tables
+    from qcodec.bitstream.tables import fit_tables
+
+    bitstream = open_model(options)
+    fitted = fit_tables(_codes(bitstream, sources), *bitstream.tables.codes.shape)
+    add_tables(options.checkpoint, options.output, fitted)
+    print(options.output)
+
+
+def _codes(bitstream: "Bitstream", sources: Sequence[Path]) -> Iterator["Codes"]:
+    from tqdm import tqdm
+
+    from qcodec.bitstream.model_tables import codes_to_fit
+    from qcodec.bitstream.recording import open_recording
+
+    with tqdm(total=round(audio_seconds(sources), 1), desc="fit", unit="s", disable=None, file=sys.stderr) as bar:
+        for source in sources:
+            yield from codes_to_fit(bitstream, open_recording(source, bitstream.codec.sample_rate))
+            bar.update(audio_seconds([source]))
