@@ -110,7 +110,8 @@ def _block_power(weighted: np.ndarray, blocks: int, size: int, step: int) -> np.
     begins = np.arange(blocks) * step
     power = (energy[..., begins + size] - energy[..., begins]) / size
     gains = np.array(_CHANNEL_GAINS[: weighted.shape[1]])
-    return np.einsum("c,bcn->bn", gains, power)
+    total: np.ndarray = np.einsum("c,bcn->bn", gains, power)
+    return total
 
 
 def _gated(power: Tensor) -> Tensor:

@@ -171,7 +171,7 @@ class Bitstream:
         expected = self.header(recording, settings, level, header.gain_db)
         return dataclasses.replace(header, length=expected.length) == expected
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def codes(self, recording: Recording, level: float | None, samples: "_Samples | None" = None) -> Iterator[Codes]:
         """Give the codes ``(C, N_q, T)`` of a recording at a level, block by block; -1 where a stage is not sent."""
         for window in self._windows((samples or _Samples()).counted(recording)):
@@ -196,7 +196,7 @@ class Bitstream:
     def _at_level(self, block: Codes, level: float) -> Codes:
         return at_level(block, level) if self.per_frame else block[:, :-1]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def analysed(self, blocks: Iterable[Tensor]) -> Iterator[Codes]:
         """Give every code of a recording and the importance of its frames, as ``Spool`` keeps them."""
         if self.per_frame and not isinstance(self.quantizer.allocator, ImportanceMask):
@@ -215,7 +215,7 @@ class Bitstream:
         clips = (block.unsqueeze(1).to(device) for block in blocks)
         return windows(clips, self.codec.hop_length, self.window, self._encoder_context)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _audio(self, codes: Iterable[Codes], header: Header) -> Iterator[Tensor]:
         hop, left = self.codec.hop_length, header.length
         device = next(self.codec.parameters()).device

@@ -16,6 +16,7 @@ commands:
   encode IN OUT --checkpoint FILE       audio to .qc files, a file or a folder
   decode IN OUT --checkpoint FILE       .qc files to audio
   data libritts --subset S --root DIR   download speech to train on
+  tables IN OUT --checkpoint FILE       fit entropy-coding tables to recordings, into a weight file
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
 

@@ -1,19 +1,22 @@
 """The command ``decode``."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qcodec.cli.jobs import Job, find_jobs, run_jobs
+from qcodec.cli.jobs import CODES, Job, find_jobs, run_jobs
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from qcodec.bitstream.stream import Bitstream
 
 _DESCRIPTION = """\
-Decode .qc files to audio at the codec's rate, or at that of the recording. A folder keeps its structure. A file is
-written under a temporary name and appears when it is whole."""
+Decode .qc files, and .dac files of the program `dac`, to audio at the codec's rate or that of the recording. A folder
+keeps its structure. A file is written under a temporary name and appears when it is whole."""
 
 
 def decode(arguments: Sequence[str]) -> None:
@@ -23,46 +26,63 @@ def decode(arguments: Sequence[str]) -> None:
         ValueError: For arguments that cannot be used, or files that could not be decoded.
     """
     parser = argparse.ArgumentParser(prog="qcodec decode", description=_DESCRIPTION)
-    parser.add_argument("input", type=Path, metavar="IN", help=".qc file, or folder of such files")
+    parser.add_argument("input", type=Path, metavar="IN", help=".qc or .dac file, or folder of such files")
     parser.add_argument("output", type=Path, metavar="OUT", help="audio file such as out.wav, or folder")
     add_model_arguments(parser)
     parser.add_argument("--original-rate", action="store_true", help="resample to the rate of the recording")
     parser.add_argument("--subtype", help="sample format such as PCM_16, PCM_24 or FLOAT; the usual one if left out")
     options = parser.parse_args(arguments)
-    jobs = find_jobs(options.input, options.output, (".qc",), ".wav")
+    jobs = find_jobs(options.input, options.output, CODES, ".wav")
     bitstream = open_model(options)
 
     def action(job: Job, bar: Any) -> str:
-        return _decode(job, bar, bitstream, options.original_rate, options.subtype)
+        try:
+            return _decode(job, bar, bitstream, options)
+        except ValueError as error:
+            raise ValueError(f"{job.source} {error}") from None
 
-    run_jobs(jobs, action, _seconds(jobs), "decode")
+    run_jobs(jobs, action, sum(_seconds(job) for job in jobs), "decode")
 
 
-def _decode(job: Job, bar: Any, bitstream: "Bitstream", original: bool, subtype: str | None) -> str:
-    from qcodec.bitstream.audio_writer import write_audio
+def _decode(job: Job, bar: Any, bitstream: "Bitstream", options: argparse.Namespace) -> str:
+    from qcodec.bitstream.audio_writer import AudioFormat, write_audio
+    from qcodec.bitstream.dac_file import read_dac
+    from qcodec.bitstream.interchange import decode_dac
 
+    rate = bitstream.codec.sample_rate
     with open(job.source, "rb") as file:
-        decoded = bitstream.decode(file)
-        header = decoded.header
-        rate = header.original_rate if original else header.sample_rate
+        blocks: Iterable[Tensor]
+        if job.source.suffix.lower() == ".dac":
+            content = read_dac(file)
+            blocks = [decode_dac(bitstream.codec, content)]
+            channels, length, original = content.channels, blocks[0].shape[1], content.sample_rate
+            original_length = content.original_length
+        else:
+            decoded = bitstream.decode(file)
+            header, blocks = decoded.header, decoded.blocks
+            channels, length, original = header.channels, header.length, header.original_rate
+            original_length = header.original_length
+        wanted = AudioFormat(rate, channels, length, options.subtype)
+        if options.original_rate:
+            wanted = AudioFormat(original, channels, original_length, options.subtype)
+        write_audio(job.target, _shown(blocks, bar, rate), rate, wanted)
+    return f"{job.target}: {wanted.length / wanted.sample_rate:.2f} s, {wanted.sample_rate} Hz"
 
-        def blocks() -> Any:
-            for block in decoded.blocks:
-                bar.update(block.shape[1] / header.sample_rate)
-                yield block
 
-        write_audio(job.target, blocks(), header, rate, subtype)
-    return f"{job.target}: {header.seconds:.2f} s, {rate} Hz"
+def _shown(blocks: Iterable["Tensor"], bar: Any, rate: int) -> Iterator["Tensor"]:
+    for block in blocks:
+        bar.update(block.shape[1] / rate)
+        yield block
 
 
-def _seconds(jobs: Sequence[Job]) -> float:
+def _seconds(job: Job) -> float:
+    """Duration of what a file holds; a file that cannot be read is told of when its turn comes."""
+    from qcodec.bitstream.dac_file import read_dac
     from qcodec.bitstream.header import read_header
 
-    total = 0.0
-    for job in jobs:
-        try:
-            with open(job.source, "rb") as file:
-                total += read_header(file).seconds
-        except (ValueError, OSError):
-            continue  # told when its turn comes
-    return total
+    with suppress(ValueError, OSError), open(job.source, "rb") as file:
+        if job.source.suffix.lower() == ".dac":
+            content = read_dac(file)
+            return content.original_length / content.sample_rate
+        return read_header(file).seconds
+    return 0.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qcodec.cli.jobs import AUDIO, Job, audio_seconds, find_jobs, run_jobs
+from qcodec.cli.jobs import AUDIO, CODES, Job, audio_seconds, find_jobs, run_jobs
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from qcodec.bitstream.stream import Bitstream
 
 _DESCRIPTION = """\
-Encode audio of any length, rate and number of channels to .qc files. A folder keeps its structure. A file is written
-under a temporary name and appears when it is whole; one that is there already, sound, newer than its recording and of
-the same model and settings is left as it is, so that an interrupted command can be given again."""
+Encode audio of any length, rate and number of channels to .qc files, or to .dac files of the program `dac`. A folder
+keeps its structure. A file is written under a temporary name and appears when it is whole; a .qc file that is there
+already, sound, newer than its recording and of the same model and settings is left as it is, so that an interrupted
+command can be given again."""
 
 
 def encode(arguments: Sequence[str]) -> None:
@@ -26,7 +27,8 @@ def encode(arguments: Sequence[str]) -> None:
         ValueError: For arguments that cannot be used, or files that could not be encoded.
     """
     options = _parser().parse_args(arguments)
-    jobs = find_jobs(options.input, options.output, AUDIO, ".qc")
+    jobs = find_jobs(options.input, options.output, AUDIO, f".{options.format}")
+    _check_endings(jobs)
 
     from qcodec.bitstream.settings import Settings
 
@@ -42,11 +44,18 @@ def encode(arguments: Sequence[str]) -> None:
     )
 
 
+def _check_endings(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.target.suffix not in CODES:
+            raise ValueError(f"{job.target} ends in none of {', '.join(CODES)}: name a file that does, or a folder")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qcodec encode", description=_DESCRIPTION)
     parser.add_argument("input", type=Path, metavar="IN", help="audio file, or folder of audio files")
-    parser.add_argument("output", type=Path, metavar="OUT", help="file such as out.qc, or folder")
+    parser.add_argument("output", type=Path, metavar="OUT", help="file that ends in .qc or .dac, or folder")
     add_model_arguments(parser)
+    parser.add_argument("--format", choices=("qc", "dac"), default="qc", help="of the files of a folder")
     rate = parser.add_mutually_exclusive_group()
     rate.add_argument("--level", type=float, help="rate dial: number of codebooks, or level of a variable bitrate")
     rate.add_argument("--kbps", type=float, help="find the highest level that takes no more kilobits a second")
@@ -56,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings") -> str:
+    from qcodec.bitstream.interchange import encode_dac
     from qcodec.bitstream.recording import open_recording, watched
     from qcodec.bitstream.replacing import replacing
 
@@ -63,14 +73,19 @@ def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings") ->
     recording = open_recording(job.source, sample_rate)
     if _is_done(job, recording, bitstream, settings):
         return f"{job.target}: there already"
+    shown = watched(recording, lambda n: bar.update(n / sample_rate))
+    level = settings.level
     with replacing(job.target) as file:
         try:
-            header = bitstream.encode(watched(recording, lambda n: bar.update(n / sample_rate)), file, settings)
+            if job.target.suffix == ".dac":
+                encode_dac(bitstream, shown, file, settings)
+            else:
+                level = bitstream.encode(shown, file, settings).level
         except ValueError as error:
             raise ValueError(f"{job.source}: {error}") from None
-        kbps = file.tell() * 8 / header.seconds / 1000
-    level = "" if header.level is None else f", level {header.level:.4g}"
-    return f"{job.target}: {header.seconds:.2f} s, {kbps:.2f} kbps{level}"
+        seconds = recording.original_length / recording.original_rate
+        kbps = file.tell() * 8 / seconds / 1000
+    return f"{job.target}: {seconds:.2f} s, {kbps:.2f} kbps" + ("" if level is None else f", level {level:.4g}")
 
 
 def _is_done(job: Job, recording: "Recording", bitstream: "Bitstream", settings: "Settings") -> bool:
