@@ -28,7 +28,7 @@ def codec(tmp_path):
 
 
 def run(*words):
-    return main([*map(str, words), "--checkpoint", "model.pth", "--device", "cpu"])
+    return main([str(words[0]), "--checkpoint", "model.pth", "--device", "cpu", *map(str, words[1:])])
 
 
 def test_a_file_decodes_to_the_audio_of_the_models_own_forward(codec, tmp_path, capsys):
@@ -52,3 +52,87 @@ def test_a_folder_keeps_its_structure_and_other_rates_come_back_in_their_own_len
         "a.wav": (2000, 16000),
         "deep/er/b.flac.wav": (4411, 44100),
     }
+
+
+def test_an_interrupted_folder_goes_on_with_what_is_missing(codec, tmp_path, capsys):
+    for name in "abcd":
+        write(tmp_path / "in" / f"{name}.wav", 1000, seed=ord(name))
+    assert run("encode", "in", "codes") == 0
+    before = {p.name: p.read_bytes() for p in (tmp_path / "codes").iterdir()}
+    (tmp_path / "codes/a.qc").unlink()
+    (tmp_path / "codes/b.qc").write_bytes(before["b.qc"][:-9])
+    write(tmp_path / "in" / "c.wav", 900, seed=5)
+    capsys.readouterr()
+    assert run("encode", "in", "codes") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.endswith("there already") for line in lines] == [False, False, False, True]
+    after = {p.name: p.read_bytes() for p in (tmp_path / "codes").iterdir()}
+    assert [after[name] == before[name] for name in ("a.qc", "b.qc", "c.qc", "d.qc")] == [True, True, False, True]
+    assert run("encode", "in", "codes", "--level", 1) == 0
+    assert "there already" not in capsys.readouterr().out
+
+
+def test_a_bad_file_does_not_keep_the_others_and_leaves_nothing_behind(codec, tmp_path, capsys):
+    write(tmp_path / "in" / "good.wav", 1000)
+    (tmp_path / "in" / "bad.wav").write_bytes(b"no audio")
+    soundfile.write(tmp_path / "in" / "empty.wav", np.zeros(0), 16000)
+    assert run("encode", "in", "codes") == 1
+    error = capsys.readouterr().err
+    assert "bad.wav is damaged or no audio" in error
+    assert "empty.wav holds no samples" in error
+    assert "2 of 3 files failed, the first with" in error
+    assert [p.name for p in (tmp_path / "codes").iterdir()] == ["good.qc"]
+    (tmp_path / "codes" / "cut.qc").write_bytes((tmp_path / "codes" / "good.qc").read_bytes()[:-2])
+    assert run("decode", "codes", "out") == 1
+    assert "cut.qc is cut off" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.wav"]
+
+
+def test_tables_fitted_into_the_weight_file_make_its_files_smaller(codec, tmp_path, capsys):
+    write(tmp_path / "in" / "a.wav", 20_000)
+    assert run("encode", "in/a.wav", "plain.qc") == 0
+    assert run("tables", "in", "model.pth") == 0
+    assert run("encode", "in/a.wav", "fitted.qc") == 0
+    assert (tmp_path / "fitted.qc").stat().st_size < 0.9 * (tmp_path / "plain.qc").stat().st_size
+    assert run("decode", "plain.qc", "plain.wav") == run("decode", "fitted.qc", "fitted.wav") == 0
+    assert (tmp_path / "plain.wav").read_bytes() == (tmp_path / "fitted.wav").read_bytes()
+
+
+def test_dac_files_are_written_and_read_by_their_ending(codec, tmp_path):
+    write(tmp_path / "in" / "a.wav", 8000)
+    assert run("encode", "in", "codes", "--format", "dac", "--level", 2) == 0
+    assert run("decode", "codes", "out") == 0
+    assert soundfile.info(tmp_path / "out" / "a.wav").frames == 8000
+    assert run("encode", "in/a.wav", "b.dac", "--kbps", 6) == 1
+    assert not (tmp_path / "b.dac").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["encode", "absent.wav", "out.qc"], "there is no file or folder absent.wav"),
+        (["encode", "in", "out.qc"], "in holds no file that ends in .wav"),
+        (["encode", "a.wav", "out.wav"], "out.wav ends in none of .qc, .dac"),
+        (["encode", "a.wav", "out.qc", "--level", "9"], "level=9.0 is no number of stages"),
+        (["encode", "a.wav", "out.qc", "--kbps", "1"], "times the rate asked for"),
+        (["encode", "a.wav", "out.qc", "--kbps", "-1"], "kbps=-1.0 is no rate"),
+        (["encode", "a.wav", "out.qc", "--device", "abacus"], "--device abacus"),
+        (["encode", "twice", "out"], "would both be out/a.qc: rename one"),
+        (["encode", "nan.wav", "out.qc"], "nan.wav holds samples that are not finite"),
+        (["decode", "a.wav", "out.wav"], "a.wav is no .qc file"),
+        (["decode", "a.qc", "out.txt"], "audio cannot be written as '.txt'"),
+        (["decode", "a.qc", "out.flac", "--subtype", "FLOAT"], "cannot be written as .flac with samples of FLOAT"),
+    ],
+)
+def test_a_mistake_gives_one_line_that_names_it_and_no_output(codec, tmp_path, capsys, words, message):
+    write(tmp_path / "a.wav", 500)
+    write(tmp_path / "twice" / "a.wav", 500)
+    (tmp_path / "twice" / "a.flac").touch()
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan), 16000, subtype="FLOAT")
+    assert run("encode", "a.wav", "a.qc") == 0
+    assert run(*words) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("qcodec: error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(("out", ".out"))]

@@ -67,8 +67,8 @@ def read_dac(file: BinaryIO) -> DacFile:
     _skip_npy_header(file)
     try:
         content = _Unpickler(io.BytesIO(file.read())).load().value
-    except ValueError as error:
-        raise error if str(error).startswith(("is ", "wants ")) else ValueError("is a damaged .dac file") from None
+    except _RefusedError:
+        raise
     except Exception as error:  # a pickle can fail in any way
         raise ValueError(f"is no .dac file, or damaged ({type(error).__name__})") from None
     try:
@@ -82,7 +82,7 @@ def _skip_npy_header(file: BinaryIO) -> None:
     try:
         known = np.lib.format.read_magic(file) == (1, 0)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    except ValueError:
+    except Exception:  # numpy lets errors of Python's own tokenizer through
         raise ValueError("is no .dac file") from None
     if not known or shape != () or dtype.kind != "O":
         raise ValueError("is no .dac file: it holds an array of numbers")
@@ -104,17 +104,21 @@ def _checked(codes: Any, loudness: Any, metadata: Any) -> DacFile:
     return DacFile(codes.astype(np.int64), input_db=loudness, padding=metadata["padding"], **numbers)
 
 
+class _RefusedError(ValueError):
+    """Tells a reason of this module from whatever else a pickle can fail with."""
+
+
 class _Kind:
     """Stands for ``numpy.dtype``."""
 
     def __init__(self, name: str, *flags: bool) -> None:
         if name not in _KINDS:
-            raise ValueError(f"is a damaged .dac file: it holds numbers of kind {name!r:.20}")
+            raise _RefusedError(f"is a damaged .dac file: it holds numbers of kind {name!r:.20}")
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
         if state[1] not in ("<", ">", "|", "="):
-            raise ValueError("is a damaged .dac file: its numbers have no known byte order")
+            raise _RefusedError("is a damaged .dac file: its numbers have no known byte order")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -131,7 +135,7 @@ class _Array:
         elif type(data) is bytes and math.prod(shape) * kind.dtype.itemsize == len(data) and kind.dtype.kind != "O":
             self.value = np.frombuffer(data, kind.dtype).reshape(shape, order="F" if fortran else "C")
         else:
-            raise ValueError("is a damaged .dac file: an array has another size than it claims")
+            raise _RefusedError("is a damaged .dac file: an array has another size than it claims")
 
 
 _STAND_INS: dict[tuple[str, str], type] = {
@@ -141,9 +145,9 @@ _STAND_INS |= {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Kind}
 
 
 @final
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):  # that in C takes memory for as many objects as a file claims
     def find_class(self, module: str, name: str) -> Any:
         """Give the stand-in of one of the few names that are known."""
         if (module, name) not in _STAND_INS:
-            raise ValueError(f"wants {module}.{name} to be run, which no .dac file needs: it is refused")
+            raise _RefusedError(f"wants {module}.{name} to be run, which no .dac file needs: it is refused")
         return _STAND_INS[module, name]
