@@ -95,8 +95,8 @@ def sound(**changes):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (saved({"codes": Payload()}), "wants builtins.print to be run, which no .dac file needs"),
-        (saved(sound(input_db=Payload())), "wants builtins.print to be run"),
+        (saved({"codes": Payload()}), "wants 'builtins.print' to be run, which no .dac file needs"),
+        (saved(sound(input_db=Payload())), "wants 'builtins.print' to be run"),
         (saved(sound(channels=2)), "its codes are none of its channels"),
         (saved(sound(chunk_length=0)), "is no positive number"),
         (saved(sound(original_length=10.5)), "is no positive number"),

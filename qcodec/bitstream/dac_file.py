@@ -149,5 +149,5 @@ class _Unpickler(pickle._Unpickler):  # that in C takes memory for as many objec
     def find_class(self, module: str, name: str) -> Any:
         """Give the stand-in of one of the few names that are known."""
         if (module, name) not in _STAND_INS:
-            raise _RefusedError(f"wants {module}.{name} to be run, which no .dac file needs: it is refused")
+            raise _RefusedError(f"wants {f'{module}.{name}'!r:.60} to be run, which no .dac file needs: it is refused")
         return _STAND_INS[module, name]
