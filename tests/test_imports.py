@@ -39,7 +39,7 @@ LAYERS = {
     "report_surrogate": {"data", "plot_data", "plot_final", "plot_rate", "rate", "report_parts", "runs"},
     "report_audio": {"plot_audio", "plots", "report_parts", "runs"},
     "report": {"report_audio", "report_html", "report_parts", "report_surrogate", "runs"},
-    "cli": {"bitstream", "callbacks", "codecs", "data", "report"},
+    "cli": {"bitstream", "callbacks", "codecs", "data", "quantizers", "report"},
     "__init__": {"codecs", "quantizers"},
     "__main__": {"cli"},
 }
