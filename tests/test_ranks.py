@@ -5,23 +5,35 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
+from audio_files import write_noise
 
 from qcodec import ModifiedSTE, ScalarQuantizer
+from qcodec.cli import main
 from qcodec.data.synthetic import DrawBlock, SyntheticSource
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
 
 
-def test_two_ranks_average_their_gradients_and_log_once(tmp_path):
-    command = [sys.executable, "-m", "qcodec", "fit", "--config", "surrogate/sq_mste", "--run_dir", "run"]
-    command += ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu", "--trainer.max_epochs=2"]
-    command += ["--data.init_args.frames=50", "--data.init_args.updates_per_epoch=4"]
+def run_command(words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "qcodec", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    rows = list(csv.DictReader((tmp_path / "run/metrics.csv").read_text(encoding="utf-8").splitlines()))
-    assert [row["step"] for row in rows] == ["4", "8"]
+
+
+def rows(folder):
+    return list(csv.DictReader((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def test_two_ranks_average_their_gradients_and_log_once(tmp_path):
+    words = ["fit", "--config", "surrogate/sq_mste", "--run_dir", "run"]
+    words += ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu", "--trainer.max_epochs=2"]
+    words += ["--data.init_args.frames=50", "--data.init_args.updates_per_epoch=4"]
+    run_command(words)
+    logged = rows(tmp_path / "run")
+    assert [row["step"] for row in logged] == ["4", "8"]
 
     task = SurrogateTask({"sq_mste": System(ScalarQuantizer(estimator=ModifiedSTE()))})
     adam, stats, errors = task.configure_optimizers(), torch.empty(2, 1, 1), []
@@ -36,4 +48,25 @@ def test_two_ranks_average_their_gradients_and_log_once(tmp_path):
     state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     for name, parameter in task.named_parameters():
         torch.testing.assert_close(state[name], parameter.detach(), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(float(rows[1]["mse/sq_mste"]), sum(errors[8:]) / 8, rtol=1e-5, atol=0)
+    torch.testing.assert_close(float(logged[1]["mse/sq_mste"]), sum(errors[8:]) / 8, rtol=1e-5, atol=0)
+
+
+def test_two_ranks_train_an_audio_codec_as_one_that_has_both_batches(tmp_path):
+    """Without codebook dropout, whose draws differ from rank to rank."""
+    for subset in ("train-clean-100", "test-other"):
+        write_noise(tmp_path / subset / f"{subset}.wav", seconds=0.4)
+    codec, few = "--model.init_args.codec.init_args", "--data.init_args.crops"
+    words = ["fit", "--config", "dac/small_mste", f"--data.init_args.root={tmp_path}", "--data.init_args.workers=0"]
+    words += [f"{codec}.encoder_dim=2", f"{codec}.decoder_dim=32", f"{codec}.quantizer.init_args.dim=32"]
+    words += [f"{codec}.quantizer.init_args.allocator=qcodec.AllCodebooks", "--trainer.accelerator=cpu"]
+    words += [f"{few}.updates_per_epoch=3", f"{few}.val_crops=2", f"{few}.val_duration=0.3", f"{few}.duration=0.2"]
+    words += ["--trainer.max_steps=3", "--trainer.log_every_n_steps=3", "--trainer.enable_progress_bar=false"]
+    assert main([*words, "--run_dir", "one", "--data.init_args.batch_size=2"]) == 0
+    words += ["--run_dir", "two", "--data.init_args.batch_size=1", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    run_command(words)
+    one, two = (torch.load(tmp_path / run / "checkpoints/last.ckpt", weights_only=True) for run in ("one", "two"))
+    for name in (name for name in one["state_dict"] if name.startswith("codec.")):
+        torch.testing.assert_close(two["state_dict"][name], one["state_dict"][name], rtol=1e-4, atol=1e-6)
+    (one,), (two,) = (rows(tmp_path / run) for run in ("one", "two"))
+    for name in ("mel", "waveform", "commitment", "ma_e", "kbps", "codebook_usage", "val_mel", "val_ma_e"):
+        assert float(two[name]) == pytest.approx(float(one[name]), rel=1e-4), name

@@ -157,7 +157,10 @@ class AudioTask(LightningModule):
     def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
         if self.trainer.world_size > 1:
             for parameter in parameters:
-                parameter.grad = torch.as_tensor(self.trainer.strategy.reduce(parameter.grad, reduce_op="mean"))
+                parameter.grad = self._across_ranks(torch.as_tensor(parameter.grad))
+
+    def _across_ranks(self, value: Tensor) -> Tensor:
+        return torch.as_tensor(self.trainer.strategy.reduce(value, reduce_op="mean"))
 
     def _apart(self) -> AbstractContextManager[None]:
         """Keep the backward pass from synchronising the ranks; the gradients are averaged once an update."""
@@ -174,7 +177,8 @@ class AudioTask(LightningModule):
     def _log_window(self, output: AudioOutput) -> None:
         values = self.window.compute()
         if output.z.grad is not None and output.quantized.z_hat.grad is not None:
-            values["encoder_gain"] = gradient_gain(output.z.grad, output.quantized.z_hat.grad).nanmean()
+            gain = gradient_gain(output.z.grad, output.quantized.z_hat.grad).nanmean()
+            values["encoder_gain"] = self._across_ranks(gain)
         self._write(values)
         self.log_dict({name: values[name] for name in ("mel", "ma_e")}, prog_bar=True, logger=False)
 
@@ -204,7 +208,7 @@ class AudioTask(LightningModule):
     def _log_held_out(self, split: str) -> None:
         values = {f"{split}_{name}": value for name, value in self.held_out.compute().items()}
         if not self.trainer.sanity_checking:
-            self.log_dict({**values, "step": float(self.global_step)})
+            self.log_dict({**values, "step": float(self.global_step)}, sync_dist=True)
 
     def predict_step(self, audio: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Give the decoded audio and the codes."""
