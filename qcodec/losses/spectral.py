@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import final
+from dataclasses import dataclass
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from qcodec.functional import apply_function
 
 WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 MELS = (5, 10, 20, 40, 80, 160, 320)
@@ -51,11 +55,15 @@ class MelLoss(nn.Module):
             raise ValueError(f"floor={floor} must be above 0, as its logarithm is taken")
         self.windows, self.floor = tuple(windows), floor
         for index, (window, n_mels) in enumerate(zip(windows, mels, strict=True)):
+            filters = mel_filters(sample_rate, window, n_mels)
+            adjoint = filters.T.clone()
+            adjoint[:, 1:-1] /= 2
             self.register_buffer(f"window{index}", torch.hann_window(window), persistent=False)
-            self.register_buffer(f"filters{index}", mel_filters(sample_rate, window, n_mels), persistent=False)
+            self.register_buffer(f"filters{index}", filters, persistent=False)
+            self.register_buffer(f"adjoint{index}", adjoint, persistent=False)
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """Give the distance, a scalar; the gradient reaches the estimate alone.
+        """Give the distance, a scalar; the gradient, which has no gradient itself, reaches the estimate alone.
 
         Args:
             estimate: ``(B, 1, L)`` with ``L`` above half the longest window.
@@ -67,8 +75,8 @@ class MelLoss(nn.Module):
         self._check(estimate, target)
         with torch.autocast(estimate.device.type, enabled=False):
             x, y = estimate.float(), target.detach().float()
-            scales = [F.l1_loss(self._log_mel(x, i), self._log_mel(y, i)) for i in range(len(self.windows))]
-            return torch.stack(scales).sum()
+            scales = [self._scale(index) for index in range(len(self.windows))]
+            return torch.stack([apply_function(_LogMelDistance, x, y, scale) for scale in scales]).sum()
 
     def _check(self, estimate: Tensor, target: Tensor) -> None:
         shortest = max(self.windows) // 2 + 1
@@ -83,12 +91,73 @@ class MelLoss(nn.Module):
                 f"{shortest} or more: give longer signals or shorter windows"
             )
 
-    def _log_mel(self, x: Tensor, index: int) -> Tensor:
-        length, window = self.windows[index], self.get_buffer(f"window{index}")
+    def _scale(self, index: int) -> "_Scale":
+        window, filters, adjoint = (self.get_buffer(f"{name}{index}") for name in ("window", "filters", "adjoint"))
+        return _Scale(window, filters, adjoint, self.floor)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """One short-time Fourier transform with its filters.
+
+    Attributes:
+        window: ``(w,)``.
+        filters: ``(w / 2 + 1, mels)``.
+        adjoint: Transposed filters, halved where a real transform counts a frequency twice, ``(mels, w / 2 + 1)``.
+        floor: Least value of a filter's magnitude.
+    """
+
+    window: Tensor
+    filters: Tensor
+    adjoint: Tensor
+    floor: float
+
+    def spectrum(self, x: Tensor) -> Tensor:
+        """Transform signals ``(B, 1, L)``, mirrored at their ends, to ``(B, T, w / 2 + 1)``."""
+        length = len(self.window)
         frames = F.pad(x, (length // 2, length // 2), mode="reflect").squeeze(1).unfold(-1, length, length // 4)
-        magnitude = torch.fft.rfft(frames * window).abs()
-        mel: Tensor = magnitude @ self.get_buffer(f"filters{index}")
-        return mel.clamp(min=self.floor).log10()
+        spectrum: Tensor = torch.fft.rfft(frames * self.window)
+        return spectrum
+
+    def spectrum_adjoint(self, grad: Tensor, length: int) -> Tensor:
+        """Give the gradient of signals of ``length`` samples for that of their spectrum, with ``adjoint``'s halves."""
+        width, hop = len(self.window), len(self.window) // 4
+        frames = torch.fft.irfft(grad, n=width, norm="forward").mul_(self.window)
+        clips, count, _ = frames.shape
+        padded = frames.new_zeros(clips, length + width)
+        hops = padded[:, : (count + 3) * hop].view(clips, count + 3, hop)
+        for part in range(4):
+            hops[:, part : part + count] += frames[..., part * hop : (part + 1) * hop]
+        half = width // 2
+        out: Tensor = padded[:, half:-half]
+        out[:, 1 : half + 1] += padded[:, :half].flip(-1)
+        out[:, length - 1 - half : length - 1] += padded[:, -half:].flip(-1)
+        return out[:, None]
+
+
+class _LogMelDistance(torch.autograd.Function):
+    """Mean absolute difference of log mel spectrograms; the gradient is at hand once the value is."""
+
+    @staticmethod
+    def forward(ctx: Any, estimate: Tensor, target: Tensor, scale: _Scale) -> Tensor:
+        clips = len(estimate)
+        spectrum = scale.spectrum(torch.cat([estimate, target]))
+        magnitude = spectrum.abs()
+        mel = magnitude @ scale.filters
+        log_mel = mel.clamp(min=scale.floor).log10_()
+        difference = log_mel[:clips].sub_(log_mel[clips:])
+        if ctx.needs_input_grad[0]:
+            slope = difference.sign().div_(mel[:clips] * (math.log(10) * difference.numel()))
+            slope = slope.masked_fill_(mel[:clips] < scale.floor, 0) @ scale.adjoint
+            slope = slope.div_(magnitude[:clips]).masked_fill_(magnitude[:clips] == 0, 0)
+            ctx.save_for_backward(scale.spectrum_adjoint(spectrum[:clips].mul_(slope), estimate.shape[-1]))
+        return difference.abs_().mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * grad, None, None
 
 
 def mel_filters(sample_rate: int, window: int, n_mels: int) -> Tensor:
