@@ -19,7 +19,7 @@ LAYERS = {
     "quantizers": {"functional", "rate"},
     "codecs": {"autograd", "functional", "native", "rate", "quantizers"},
     "bitstream": {"functional", "loudness", "rate", "quantizers", "codecs"},
-    "losses": {"functional"},
+    "losses": {"autograd", "functional"},
     "metrics": {"functional", "rate"},
     "loudness": set(),
     "data": {"functional", "loudness"},

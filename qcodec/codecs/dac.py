@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from qcodec.codecs.base import AudioCodec
 from qcodec.codecs.dac_package import DAC, Decoder, Encoder, VectorQuantize, init_weights, published_weight_norm
+from qcodec.codecs.snake import replace_snakes
 from qcodec.quantizers.allocators import CodebookDropout
 from qcodec.quantizers.base import Quantizer
 from qcodec.quantizers.estimators import GradientEstimator
@@ -72,6 +73,7 @@ class DacCodec(AudioCodec):
             self.quantizer = quantizer
             self.decoder = Decoder(self.latent_dim, decoder_dim, back).apply(init_weights)
         keep_length(self.decoder)
+        replace_snakes(self)
 
     @property
     def hop_length(self) -> int:

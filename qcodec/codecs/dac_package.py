@@ -9,6 +9,7 @@ with warnings.catch_warnings():  # torch 2.11 on dac 1.0.0; what its dependencie
     from dac import DAC
     from dac.model.dac import Decoder, Encoder, init_weights
     from dac.model.discriminator import BANDS, Discriminator
+    from dac.nn.layers import Snake1d, snake
     from dac.nn.quantize import VectorQuantize
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "Decoder",
     "Discriminator",
     "Encoder",
+    "Snake1d",
     "VectorQuantize",
     "init_weights",
     "published_weight_norm",
+    "snake",
 ]
 
 

@@ -1,0 +1,71 @@
+"""The activation of the Descript Audio Codec, in one pass over the values where it trains on the CPU."""
+
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from qcodec.autograd import apply_function
+from qcodec.codecs.dac_package import Snake1d, snake
+from qcodec.native.snake import NativeSnake, native_snake
+
+
+def _plain(x: Tensor, alpha: Tensor) -> Tensor:
+    return x + (alpha + 1e-9).reciprocal() * torch.sin(alpha * x).pow(2)
+
+
+class _Snake(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, native: NativeSnake, x: Tensor, alpha: Tensor) -> Tensor:
+        ctx.save_for_backward(x, alpha)
+        ctx.native = native
+        return native.forward(x, alpha)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, alpha = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted, which the compiled function does not have
+            needed = ctx.needs_input_grad[1:]
+            wanted = [tensor for tensor, need in zip((x, alpha), needed, strict=True) if need]
+            found = iter(torch.autograd.grad(_plain(x, alpha), wanted, grads[0], create_graph=True))
+            return None, *(next(found) if need else None for need in needed)
+        return None, *ctx.native.backward(x, alpha, grads[0].contiguous())
+
+
+@final
+class Snake(nn.Module):
+    """Snake activation ``x + sin(alpha x)^2 / (alpha + 1e-9)`` with one ``alpha`` per channel (arXiv 2006.08195).
+
+    In evaluation it gives the very values of ``dac``; in training the same up to rounding, in less time on the CPU.
+
+    Args:
+        alpha: ``(1, C, 1)``.
+
+    Example:
+        >>> Snake(nn.Parameter(torch.ones(1, 2, 1)))(torch.zeros(1, 2, 3))[0, 0].tolist()
+        [0.0, 0.0, 0.0]
+    """
+
+    def __init__(self, alpha: nn.Parameter) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the activation to ``(B, C, T)``."""
+        if self.training and (native := native_snake(x, self.alpha)):
+            return apply_function(_Snake, native, x, self.alpha)
+        if (
+            x.is_cuda and torch.is_grad_enabled()
+        ):  # scripted: one kernel there, but fails in inference mode once trained
+            y: Tensor = snake(x, self.alpha)
+            return y
+        return _plain(x, self.alpha)
+
+
+def replace_snakes(module: nn.Module) -> None:
+    """Put a ``Snake`` in the place of every ``Snake1d`` of ``dac``, with its weights."""
+    for name, child in module.named_children():
+        if isinstance(child, Snake1d):
+            setattr(module, name, Snake(child.alpha))
+        else:
+            replace_snakes(child)
