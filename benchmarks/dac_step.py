@@ -219,7 +219,7 @@ def main():
     settings = f"batch {options.batch}, {options.threads} threads, {options.precision}, {options.device}"
     print(f"stock {stock:.1f} ms, ours {ours:.1f} ms an update ({settings}): ratio {stock / ours:.2f}")
     losses = {side: torch.stack(values).cpu() for side, values in turns.losses.items()}
-    marks = [n for n in (1, 10, 20, 50, 100, options.updates) if n <= options.updates]
+    marks = sorted({n for n in (1, 10, 20, 50, 100, options.updates) if n <= options.updates})
     for side, name in (("ours", "ours from stock"), ("nudged", "stock from stock that starts 1e-7 away")):
         apart = ((losses[side] - losses["stock"]).abs() / losses["stock"]).cummax(0).values
         print(
