@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from audio_runs import Noise, fit, make_task
 from lightning import Trainer
 
 from qcodec import Identity, ImportanceMask, ModifiedSTE, ResidualVQ, ScalarQuantizer, SurrogateCodec
@@ -53,3 +54,12 @@ def test_variable_bitrate_on_the_gpu_decodes_its_own_codes_and_learns():
     output = quantizer.eval()(z, features=z, level=0.7)
     assert output.bits.is_cuda
     assert torch.equal(quantizer.decode(output.codes), output.z_hat)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_an_audio_codec_trains_on_the_gpu_as_on_the_cpu_and_leaves_out_what_is_not_finite(precision):
+    tasks = [make_task() for _ in range(2)]
+    for task, accelerator in zip(tasks, ("cpu", "gpu"), strict=True):
+        fit(task, updates=4, data=Noise(spoil=(2,)), accelerator=accelerator, devices=1, precision=precision)
+    for cpu, gpu in zip(*(task.codec.parameters() for task in tasks), strict=True):
+        torch.testing.assert_close(gpu.cpu(), cpu, rtol=0, atol=4e-4)  # three steps of 1e-4, whatever their signs
