@@ -56,7 +56,7 @@ def test_codes_and_audio_of_windows_are_those_of_the_whole_clip(rates, length):
     codec, audio = tiny_codec(rates), 0.1 * draw(2, length)
     whole = codec(audio[:, None])
     for window in (60, 71, 10**6):
-        codes = np.concatenate(list(Bitstream(codec, window=window).codes(recording_of(audio, 16000), None)), -1)
+        codes = np.concatenate(list(Bitstream(codec, window=window).codes([audio], None)), -1)
         signal = decoded(codec, encoded(codec, audio, window=window)[1], window=window)
         assert np.array_equal(codes, whole.quantized.codes)
         torch.testing.assert_close(signal, whole.audio[:, 0], rtol=0, atol=2e-5)
@@ -158,9 +158,8 @@ def test_long_recordings_are_written_in_chunks():
 @pytest.mark.parametrize("make", [tiny_codec, variable_codec])
 def test_fitted_tables_make_files_smaller_and_are_asked_for_in_decoding(make):
     codec, audio = make(), 0.1 * draw(1, 30_000)
-    recording, level = recording_of(audio, 16000), 1
-    stages = codec.quantizer.n_codebooks
-    tables = fit_tables(Bitstream(codec).codes(recording, level), stages, 32)
+    level, stages = 1, codec.quantizer.n_codebooks
+    tables = fit_tables(Bitstream(codec).codes([audio], level), stages, 32)
     (plain_header, plain), (header, fitted) = (
         encoded(codec, audio, Settings(level), tables=tables) for tables in (None, tables)
     )

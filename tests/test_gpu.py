@@ -1,11 +1,15 @@
 """The same numbers on a GPU, where there is one."""
 
+import io
+
 import pytest
 import torch
 from audio_runs import Noise, fit, make_task
 from lightning import Trainer
 
-from qcodec import Identity, ImportanceMask, ModifiedSTE, ResidualVQ, ScalarQuantizer, SurrogateCodec
+from qcodec import DacCodec, Identity, ImportanceMask, ModifiedSTE, ResidualVQ, ScalarQuantizer, SurrogateCodec
+from qcodec.bitstream.recording import recording_of
+from qcodec.bitstream.stream import Bitstream
 from qcodec.data.synthetic import SyntheticBits, SyntheticSource
 from qcodec.losses.weights import LossWeights
 from qcodec.tasks.surrogate import SurrogateTask
@@ -63,3 +67,19 @@ def test_an_audio_codec_trains_on_the_gpu_as_on_the_cpu_and_leaves_out_what_is_n
         fit(task, updates=4, data=Noise(spoil=(2,)), accelerator=accelerator, devices=1, precision=precision)
     for cpu, gpu in zip(*(task.codec.parameters() for task in tasks), strict=True):
         torch.testing.assert_close(gpu.cpu(), cpu, rtol=0, atol=4e-4)  # three steps of 1e-4, whatever their signs
+
+
+def test_a_file_written_on_the_gpu_decodes_on_both_to_the_models_own_forward():
+    torch.manual_seed(0)
+    quantizer = ResidualVQ(16, 4, 64, 4, allocator=ImportanceMask(16, widths=(8,)))
+    codec, audio = (
+        DacCodec(quantizer, encoder_dim=4, encoder_rates=(4, 5), decoder_dim=8).eval(),
+        0.1 * torch.randn(2, 9001),
+    )
+    on_gpu, file = Bitstream(codec.cuda()), io.BytesIO()
+    on_gpu.encode(recording_of(audio, 16000), file)
+    expected = codec(audio[:, None].cuda()).audio[:, 0].detach().cpu()
+    for stream in (on_gpu, Bitstream(codec.cpu())):
+        file.seek(0)
+        found = torch.cat(list(stream.decode(file).blocks), 1)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)

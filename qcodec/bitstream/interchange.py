@@ -1,6 +1,5 @@
 """Recordings to files of the published program `dac` and back, with the same codec."""
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -42,8 +41,7 @@ def encode_dac(bitstream: Bitstream, recording: Recording, file: BinaryIO, setti
             yield torch.zeros(recording.channels, hop)
 
     stages = evaluation_depth(settings.level, bitstream.quantizer.n_codebooks, training=False)
-    parts = list(bitstream.codes(dataclasses.replace(recording, blocks=blocks), stages))
-    codes = np.concatenate(parts, -1)[:, :stages]
+    codes = np.concatenate(list(bitstream.codes(blocks(), stages)), -1)[:, :stages]
     content = DacFile(
         codes=codes,
         chunk_length=codes.shape[-1],

@@ -20,7 +20,7 @@ from qcodec.bitstream.settings import Settings
 from qcodec.bitstream.tables import Tables, uniform_tables
 from qcodec.bitstream.windows import Window, decoder_context, encoder_context, windows
 from qcodec.codecs.dac import DacCodec
-from qcodec.quantizers.allocators import AllCodebooks, evaluation_depth
+from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, evaluation_depth
 from qcodec.quantizers.importance import ImportanceMask
 from qcodec.quantizers.residual import ResidualVQ
 
@@ -103,7 +103,7 @@ class Bitstream:
         recording, samples = amplified(recording, gain), _Samples()
         if settings.kbps is None:
             header = self.header(recording, settings, settings.level, gain)
-            return self._write(header, self.codes(recording, settings.level, samples), samples, file)
+            return self._write(header, self.codes(samples.counted(recording), settings.level), samples, file)
         with tempfile.TemporaryFile() as part:
             spool = Spool(part, regroup(self.analysed(samples.counted(recording)), CHUNK_FRAMES))
             level = self._level(spool, settings.kbps * 1000 * samples.count / self.codec.sample_rate)
@@ -172,9 +172,9 @@ class Bitstream:
         return dataclasses.replace(header, length=expected.length) == expected
 
     @torch.no_grad()
-    def codes(self, recording: Recording, level: float | None, samples: "_Samples | None" = None) -> Iterator[Codes]:
-        """Give the codes ``(C, N_q, T)`` of a recording at a level, block by block; -1 where a stage is not sent."""
-        for window in self._windows((samples or _Samples()).counted(recording)):
+    def codes(self, blocks: Iterable[Tensor], level: float | None) -> Iterator[Codes]:
+        """Give the codes ``(C, N_q, T)`` of a recording's blocks at a level, in parts; -1 where a stage is not sent."""
+        for window in self._windows(blocks):
             z, features = self.codec.encode(window.data)
             codes = self.quantizer(z, features=features, level=level).codes
             yield codes[..., window.start : window.stop].cpu().numpy()
@@ -182,7 +182,7 @@ class Bitstream:
     @property
     def per_frame(self) -> bool:
         """Whether each frame tells how many stages it sends."""
-        return self.quantizer.allocator.per_frame
+        return not isinstance(self.quantizer.allocator, AllCodebooks | CodebookDropout)
 
     def _write(self, header: Header, codes: Iterable[Codes], samples: "_Samples", file: BinaryIO) -> Header:
         tables, writer = self.tables_of(header), ChunkWriter(file, header)
