@@ -29,6 +29,15 @@ def save_weights(path, encoder_dim, sample_rate):
     model.save(path, package=False)
 
 
+def machine():
+    """Name the processor, how many there are, and what else they are busy with."""
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+
+
 def seconds(command, environment):
     begin = time.perf_counter()
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -67,7 +76,7 @@ def main():
             sum(p.stat().st_size for p in work.glob(f"{kind}0/**/*.{end}"))
             for kind, end in (("dac", "dac"), ("qc", "qc"))
         ]
-    print(f"{platform.processor() or platform.machine()}, {options.threads} threads, {options.device}")
+    print(f"{machine()}, {options.threads} threads, {options.device}")
     print(f"{len(files)} files, {audio:.1f} s of audio, encoder width {options.encoder_dim}")
     for label, times, size in (("python -m dac encode", stock, sizes[0]), ("qcodec encode", ours, sizes[1])):
         print(

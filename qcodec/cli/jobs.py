@@ -76,7 +76,7 @@ def find_jobs(source: Path, target: Path, suffixes: Sequence[str], suffix: str) 
     return jobs
 
 
-def run_jobs(jobs: Iterable[Job], action: Callable[[Job, Any], str], seconds: float, verb: str) -> None:
+def run_jobs(jobs: Sequence[Job], action: Callable[[Job, Any], str], seconds: float, verb: str) -> None:
     """Do each job with a progress bar in seconds of audio, and go on after one that fails.
 
     Args:
@@ -91,18 +91,17 @@ def run_jobs(jobs: Iterable[Job], action: Callable[[Job, Any], str], seconds: fl
     from tqdm import tqdm
 
     failed: list[str] = []
-    done = 0
     with tqdm(total=round(seconds, 1), desc=verb, unit="s", disable=None, file=sys.stderr) as bar:
         for job in jobs:
             try:
                 line = action(job, bar)
             except (ValueError, OSError) as error:
                 failed.append(" ".join(str(error).split()))
-                bar.write(f"qcodec: {failed[-1]}", file=sys.stderr)
+                if len(jobs) > 1:
+                    bar.write(f"qcodec: {failed[-1]}", file=sys.stderr)
             else:
                 bar.write(line, file=sys.stdout)
-            done += 1
-    if failed and done == 1:
+    if failed and len(jobs) == 1:
         raise ValueError(failed[0])
     if failed:
-        raise ValueError(f"{len(failed)} of {done} files failed, the first with: {failed[0]}")
+        raise ValueError(f"{len(failed)} of {len(jobs)} files failed, the first with: {failed[0]}")
