@@ -38,8 +38,10 @@ LAYERS = {
     "report_html": {"plot_data", "plot_style", "report_parts", "runs"},
     "report_surrogate": {"data", "plot_data", "plot_final", "plot_rate", "rate", "report_parts", "runs"},
     "report_audio": {"plot_audio", "plots", "report_parts", "runs"},
+    "evaluation": {"bitstream", "losses"},
+    "plot_evaluation": {"plot_data", "plot_style"},
     "report": {"report_audio", "report_html", "report_parts", "report_surrogate", "runs"},
-    "cli": {"bitstream", "callbacks", "codecs", "data", "quantizers", "report"},
+    "cli": {"bitstream", "callbacks", "codecs", "data", "evaluation", "plot_evaluation", "quantizers", "report"},
     "__init__": {"codecs", "quantizers"},
     "__main__": {"cli"},
 }

@@ -3,11 +3,13 @@
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 _USAGE = """\
 usage: qcodec COMMAND ...
 
-Try quantizers and gradient estimators on a surrogate neural codec, against the theoretical bound.
+Try quantizers and gradient estimators on a surrogate neural codec, against the theoretical bound; then train them in a
+real one, and use it.
 
 commands:
   fit --config RECIPE [--run_dir DIR]   train; RECIPE is a short name or the path of a YAML file
@@ -16,6 +18,7 @@ commands:
   encode IN OUT --checkpoint FILE       audio to .qc files, a file or a folder
   decode IN OUT --checkpoint FILE       .qc files to audio
   data libritts --subset S --root DIR   download speech to train on
+  evaluate AUDIO --checkpoint FILE...   mel distance against kbps, from the sizes of real files
   tables IN OUT --checkpoint FILE       fit entropy-coding tables to recordings, into a weight file
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
@@ -23,7 +26,10 @@ commands:
 `qcodec COMMAND --help` tells more. QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
-_OTHERS = ("export", "encode", "decode", "tables", "data", "report", "recipes")
+_OTHERS = {  # command -> module in this package, and its function of the command's arguments
+    "recipes": ("recipes", "list_recipes"),
+    **{name: (name, name) for name in ("export", "encode", "decode", "tables", "evaluate", "data", "report")},
+}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -57,34 +63,9 @@ def _dispatch(arguments: list[str]) -> int:
         from importlib.metadata import version
 
         print(f"qcodec {version('qcodec')}")
-    elif command == "recipes":
-        from qcodec.cli.recipes import list_recipes
-
-        list_recipes(rest)
-    elif command == "report":
-        from qcodec.cli.report import report
-
-        report(rest)
-    elif command == "data":
-        from qcodec.cli.data import data
-
-        data(rest)
-    elif command == "export":
-        from qcodec.cli.export import export
-
-        export(rest)
-    elif command == "encode":
-        from qcodec.cli.encode import encode
-
-        encode(rest)
-    elif command == "tables":
-        from qcodec.cli.tables import tables
-
-        tables(rest)
-    elif command == "decode":
-        from qcodec.cli.decode import decode
-
-        decode(rest)
+    elif command in _OTHERS:
+        module, function = _OTHERS[command]
+        getattr(import_module(f"qcodec.cli.{module}"), function)(rest)
     elif command in _TRAINING:
         from qcodec.cli.training import train
 

@@ -1,0 +1,86 @@
+"""The command ``evaluate``."""
+
+import argparse
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qcodec.cli.jobs import AUDIO, find_sources
+
+if TYPE_CHECKING:
+    from qcodec.evaluation import Measured
+
+_DESCRIPTION = """\
+Encode recordings with one or more models at several rates, decode them again, and write what that costs and gives to
+OUTPUT/evaluation.csv and OUTPUT/rate_mel.png. Rates are those of the files after their headers, with
+side information and checksums."""
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """Measure rate and distortion of models.
+
+    Raises:
+        ValueError: For arguments, models or recordings that cannot be used; nothing is written then.
+    """
+    options = _parser().parse_args(arguments)
+    files = find_sources(options.audio, AUDIO)
+    if options.points < 1:
+        raise ValueError(f"--points {options.points} measures nothing: give 1 or more")
+
+    from tqdm import tqdm
+
+    from qcodec.cli.model import open_model
+    from qcodec.evaluation import evaluate as measure
+    from qcodec.evaluation import rate_levels
+
+    distinct = len({checkpoint.stem for checkpoint in options.checkpoint}) == len(options.checkpoint)
+    measured: dict[str, list[Measured]] = {}
+    for checkpoint in options.checkpoint:
+        bitstream = open_model(argparse.Namespace(checkpoint=checkpoint, device=options.device))
+        levels = rate_levels(bitstream, options.points)
+        steps = tqdm(measure(bitstream, files, levels), checkpoint.stem, len(files) * len(levels), disable=None)
+        measured[checkpoint.stem if distinct else str(checkpoint)] = list(steps)
+    _write(options.output, measured)
+    print(f"{options.output / 'evaluation.csv'}, {options.output / 'rate_mel.png'}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="qcodec evaluate", description=_DESCRIPTION)
+    parser.add_argument("audio", type=Path, metavar="AUDIO", help="audio file, or folder of audio files")
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=True, help="weight files that `qcodec export` or `dac` wrote"
+    )
+    parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of the results")
+    parser.add_argument("--points", type=int, default=8, help="most rates per model (default: 8)")
+    parser.add_argument("--device", help="such as cpu or cuda; a GPU where there is one, if left out")
+    return parser
+
+
+def _write(output: Path, measured: dict[str, list["Measured"]]) -> None:
+    import numpy as np
+
+    from qcodec.bitstream.replacing import replacing
+    from qcodec.plot_evaluation import rate_mel
+
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["model", "file", "level", "seconds", "kbps", "mel"])
+    curves = {}
+    for model, rows in measured.items():
+        by_level: dict[float, list[tuple[float, float, float]]] = {}
+        for row in rows:
+            writer.writerow([model, row.file, *(f"{x:.6g}" for x in (row.level, row.seconds, row.kbps, row.mel))])
+            by_level.setdefault(row.level, []).append((row.seconds, row.kbps, row.mel))
+        means = [np.average(np.array(each)[:, 1:], axis=0, weights=np.array(each)[:, 0]) for each in by_level.values()]
+        kbps, mel = np.array(means).T
+        curves[model] = (kbps, mel)
+    count = len({row.file for rows in measured.values() for row in rows})
+    note = f"{count} recordings, means by duration; rates of real files, side information included"
+    picture = io.BytesIO()
+    rate_mel(curves, title="Rate and distortion", note=note).savefig(picture, format="png")
+    output.mkdir(parents=True, exist_ok=True)
+    for name, content in (("evaluation.csv", table.getvalue().encode()), ("rate_mel.png", picture.getvalue())):
+        with replacing(output / name) as file:
+            file.write(content)
