@@ -4,9 +4,11 @@
     python benchmarks/data.py FOLDER --sample_rate 44100 --workers 0 4 --rounds 5
 
 Both sides draw crops of 0.38 s above -40 dB from the files of FOLDER and of the folders below it, bring them to
--16 LUFS, limit their peak, shift their phase and stack them into batches. They take turns, each in a process of its
-own; the median over the rounds is printed. The list of files, the start of worker processes and the first batches are
-left out on both sides. On a machine that does other work too, the crops per CPU second say more.
+-16 LUFS, limit their peak, shift their phase and stack them into batches. Ours does so twice: reading each crop from
+its file, and with the files in memory as by default, where the first pass over the files, which fills the memory, is
+left out. They take turns, each in a process of its own; the median over the rounds is printed. The list of files, the
+start of worker processes and the first batches are left out on all sides. On a machine that does other work too, the
+crops per CPU second say more.
 """
 
 import argparse
@@ -19,6 +21,8 @@ import subprocess
 import sys
 import time
 import warnings
+
+_SIDES = ("stock", "files", "memory")
 
 
 def stock_batches(folder, sample_rate, batch_size, workers):
@@ -43,22 +47,29 @@ def stock_batches(folder, sample_rate, batch_size, workers):
         yield dataset.transform(batch["signal"].clone(), **batch["transform_args"]).audio_data
 
 
-def our_batches(folder, sample_rate, batch_size, workers):
+def our_batches(folder, sample_rate, batch_size, workers, memory_gib):
     from qcodec.data.audio import Crops, LibriTTS, Subsets
 
     logging.disable()
     subsets = Subsets(train=(".",), val=(), held_out=0.0, max_bad_share=1.0)
-    data = LibriTTS(folder, sample_rate, batch_size, subsets, Crops(updates_per_epoch=10**5), workers=workers)
-    return iter(data.train_dataloader())
+    crops = Crops(updates_per_epoch=10**5, memory_gib=memory_gib)
+    loader = LibriTTS(folder, sample_rate, batch_size, subsets, crops, workers=workers).train_dataloader()
+    batches = iter(loader)
+    for _ in range(-(-len(loader.source.files) // batch_size) if memory_gib else 0):
+        next(batches)
+    return batches
 
 
 def measure(side, folder, sample_rate, batch_size, workers, batches):
     """Crops per second after the first batches, and per second of this process's own computing."""
     import torch
 
+    from qcodec.data.audio import Crops
+
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    stream = {"stock": stock_batches, "ours": our_batches}[side](folder, sample_rate, batch_size, workers)
+    memory = () if side == "stock" else (Crops().memory_gib if side == "memory" else 0.0,)
+    stream = (our_batches if memory else stock_batches)(folder, sample_rate, batch_size, workers, *memory)
     for _ in range(2 + 3 * workers):  # what the workers have prepared while they started does not count
         next(stream)
     begin, busy = time.perf_counter(), time.process_time()
@@ -98,22 +109,25 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, default=5, help="batches that the published loader is timed for")
-    parser.add_argument("--side", choices=("stock", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=_SIDES, help=argparse.SUPPRESS)
     settings = parser.parse_args()
     if settings.side:
         chosen = (settings.folder, settings.sample_rate, settings.batch_size, settings.workers[0], settings.batches)
         print(json.dumps(measure(settings.side, *chosen)))
         return
     print(f"{machine()}; {settings.folder} at {settings.sample_rate} Hz")
-    print(f"{'workers':>7} {'audiotools':>11} {'qcodec':>9} {'ratio':>7}   crops a ...; median of {settings.rounds}")
+    heads = (("workers", 7), ("audiotools", 11), ("from files", 18), ("from memory", 18))
+    print(*(f"{word:>{width}}" for word, width in heads), f"  crops a ...; median of {settings.rounds}")
     for workers in settings.workers:
-        rounds = {"stock": [], "ours": []}
+        rounds = {side: [] for side in _SIDES}
         for _ in range(settings.rounds):
-            for side, batches in (("stock", settings.batches), ("ours", 10 * settings.batches)):
+            for side in _SIDES:
+                batches = settings.batches * (1 if side == "stock" else 10)
                 rounds[side].append(in_a_process(side, settings, workers, batches))
         for index, kind in enumerate(("second", "CPU second") if workers == 0 else ("second",)):
-            stock, ours = (statistics.median(rates[index] for rates in rounds[side]) for side in ("stock", "ours"))
-            print(f"{workers:>7} {stock:>11.1f} {ours:>9.1f} {ours / stock:>6.1f}x   {kind}")
+            stock, *ours = (statistics.median(rates[index] for rates in rounds[side]) for side in _SIDES)
+            cells = (f"{rate:>9.1f} ({rate / stock:>5.1f}x)" for rate in ours)
+            print(f"{workers:>7} {stock:>11.1f}", *cells, f"  {kind}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from torch import Tensor
 
 SILENCE_LUFS = -70.0  # the absolute gate of BS.1770: nothing quieter is measured
 _CHANNEL_GAINS = (1.0, 1.0, 1.0, 1.41, 1.41)
+_STRETCH = 32  # samples that are filtered at once, by a product with a matrix
 
 
 def integrated_loudness(audio: Tensor, sample_rate: int) -> Tensor:
@@ -34,17 +35,16 @@ def integrated_loudness(audio: Tensor, sample_rate: int) -> Tensor:
         >>> round(integrated_loudness(tone, 48000).item(), 1)
         -3.0
     """
-    from scipy.signal import sosfilt
-
     if audio.ndim != 3 or not 1 <= audio.shape[1] <= len(_CHANNEL_GAINS):
         raise ValueError(f"loudness needs audio of shape (B, C, N) with 1 to 5 channels, not {tuple(audio.shape)}")
     shortest = audio.shape[-1] + int((0.5 - audio.shape[-1] / sample_rate) * sample_rate)
     size, step = int(0.4 * sample_rate), int(0.1 * sample_rate)
     blocks = max(0, math.ceil((max(shortest, audio.shape[-1]) - size) / step)) + 1
-    samples = np.zeros((*audio.shape[:2], max(audio.shape[-1], size + (blocks - 1) * step)))
-    samples[..., : audio.shape[-1]] = audio.detach().cpu()
-    weighted = sosfilt(_k_weighting(sample_rate), samples)
-    return _gated(torch.from_numpy(_block_power(weighted, blocks, size, step))).float()
+    length = max(audio.shape[-1], size + (blocks - 1) * step)
+    samples = np.zeros((*audio.shape[:2], -(-length // _STRETCH), _STRETCH))
+    samples.reshape(*audio.shape[:2], -1)[..., : audio.shape[-1]] = audio.detach().cpu()
+    with np.errstate(invalid="ignore"):  # samples that are not finite
+        return _gated(_block_power(_weighted(samples, sample_rate), blocks, size, step))
 
 
 @final
@@ -88,7 +88,7 @@ class LoudnessMeter:
         blocks = max(0, math.ceil((shortest - self._size) / self._step)) + 1
         missing = self._size + (blocks - 1) * self._step - self._length
         self._measure(np.zeros((*self._held.shape[:2], max(0, missing))))
-        return _gated(torch.from_numpy(np.concatenate(self._powers, -1))).float()
+        return _gated(np.concatenate(self._powers, -1))
 
     def _measure(self, samples: np.ndarray) -> None:
         from scipy.signal import sosfilt
@@ -103,32 +103,59 @@ class LoudnessMeter:
             self._held = self._held[..., blocks * self._step :]
 
 
+def _weighted(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """K-weight ``(B, C, S, n)``, stretches of a signal one after the other: ``(B, C, S n)``.
+
+    The filter is linear: a stretch of its output is a matrix times that of its input and another times the filter's
+    state before it. Each state is ``s_k = F s_(k-1) + v_k``, where ``v_k`` is what the stretch alone leaves; doubling
+    the reach of the sum over the earlier ones gives all of them in ``log2 S`` steps.
+    """
+    direct, rest, leave, step = _stretch_response(sample_rate)
+    states, reach = samples @ leave, 1
+    while reach < states.shape[-2]:
+        states[..., reach:, :] += states[..., :-reach, :] @ step
+        step, reach = step @ step, 2 * reach
+    weighted: np.ndarray = samples @ direct
+    weighted[..., 1:, :] += states[..., :-1, :] @ rest
+    return weighted.reshape(*samples.shape[:2], -1)
+
+
+@lru_cache(maxsize=16)
+def _stretch_response(sample_rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Give a stretch's matrices, each for rows: input and state to output, input and state to the state after it."""
+    from scipy.signal import sosfilt
+
+    size = 4  # of the state: two numbers for each of the two sections
+    inputs, states = np.eye(_STRETCH + size, _STRETCH), np.eye(_STRETCH + size, size, -_STRETCH)
+    begin = states.reshape(-1, 2, 2).swapaxes(0, 1)
+    outputs, end = sosfilt(_k_weighting(sample_rate), inputs, zi=begin)
+    after = end.swapaxes(0, 1).reshape(-1, size)
+    return outputs[:_STRETCH], outputs[_STRETCH:], after[:_STRETCH], after[_STRETCH:]
+
+
 def _block_power(weighted: np.ndarray, blocks: int, size: int, step: int) -> np.ndarray:
     """Mean square of blocks of ``(B, C, n)``, all channels together: ``(B, blocks)``."""
-    energy = np.zeros((*weighted.shape[:2], weighted.shape[-1] + 1))
-    np.cumsum(np.square(weighted), axis=-1, out=energy[..., 1:])
-    begins = np.arange(blocks) * step
-    power = (energy[..., begins + size] - energy[..., begins]) / size
-    gains = np.array(_CHANNEL_GAINS[: weighted.shape[1]])
-    total: np.ndarray = np.einsum("c,bcn->bn", gains, power)
-    return total
+    gains = np.array(_CHANNEL_GAINS[: weighted.shape[1]]) / size
+    parts = (weighted[..., begin : begin + size] for begin in range(0, blocks * step, step))
+    return np.stack([np.einsum("bcn,bcn->bc", part, part) @ gains for part in parts], -1)
 
 
-def _gated(power: Tensor) -> Tensor:
+def _gated(power: np.ndarray) -> Tensor:
     """Loudness of weighted block powers ``(B, blocks)``."""
-    level = _lufs(power)
-    loud = level > SILENCE_LUFS
-    relative = _lufs(_mean(power, loud))[:, None] - 10
-    loudness = _lufs(_mean(power, loud & (level > relative))).clamp(min=SILENCE_LUFS)
-    return torch.where(power.isfinite().all(1), loudness, math.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):  # silence, and samples that are not finite
+        level = _lufs(power)
+        loud = level > SILENCE_LUFS
+        relative = _lufs(_mean(power, loud))[:, None] - 10
+        loudness = _lufs(_mean(power, loud & (level > relative))).clip(min=SILENCE_LUFS)
+    return torch.from_numpy(np.where(np.isfinite(power).all(1), loudness, np.nan)).float()
 
 
-def _lufs(power: Tensor) -> Tensor:
-    return -0.691 + 10 * power.log10()
+def _lufs(power: np.ndarray) -> np.ndarray:
+    return np.asarray(-0.691 + 10 * np.log10(power))
 
 
-def _mean(power: Tensor, chosen: Tensor) -> Tensor:
-    return (power * chosen).sum(1) / chosen.sum(1).clamp(min=1)
+def _mean(power: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return np.asarray((power * chosen).sum(1) / chosen.sum(1).clip(min=1))
 
 
 @lru_cache(maxsize=16)

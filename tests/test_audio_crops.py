@@ -4,7 +4,7 @@ import soundfile
 import torch
 from audio_files import write_noise
 
-from qcodec.data.audio_crops import CropSource, read_crop
+from qcodec.data.audio_crops import CropSource, Floor, read_crop
 from qcodec.data.audio_index import index_audio
 from qcodec.data.audio_transforms import CropTransform
 from qcodec.loudness import integrated_loudness
@@ -64,7 +64,7 @@ def test_a_crop_depends_on_its_number_alone(tmp_path):
 def test_every_file_is_used_once_before_any_is_used_again(tmp_path):
     for number in range(7):
         soundfile.write(tmp_path / f"{number}.wav", np.full(16000, (number + 1) / 10), 16000)
-    drawn = source(tmp_path, floor_lufs=-200.0).__getitems__(list(range(21))).audio
+    drawn = source(tmp_path, floor=Floor(lufs=-200.0)).__getitems__(list(range(21))).audio
     levels = (drawn.mean((1, 2)) * 10).round().int().view(3, 7)
     assert all(sorted(turn) == list(range(1, 8)) for turn in levels.tolist())
     assert levels[0].tolist() != levels[1].tolist() or levels[1].tolist() != levels[2].tolist()
@@ -80,7 +80,7 @@ def test_crops_exceed_the_loudness_floor_where_the_file_does(tmp_path):
 
 def test_a_quiet_file_is_used_all_the_same(tmp_path):
     write_noise(tmp_path / "a.wav", level=0.0005)
-    batch = source(tmp_path, tries=2).__getitems__([0, 1])
+    batch = source(tmp_path, floor=Floor(tries=2)).__getitems__([0, 1])
     assert batch.audio.abs().amax((1, 2)).min() > 0
     assert batch.faults == ()
 

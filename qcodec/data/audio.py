@@ -7,9 +7,10 @@ from pathlib import Path
 
 from lightning import LightningDataModule
 
-from qcodec.data.audio_crops import CropSource, frames_needed
+from qcodec.data.audio_crops import CropSource, Floor, frames_needed
 from qcodec.data.audio_index import SUFFIXES, AudioFile, AudioIndex, Fault, index_audio
 from qcodec.data.audio_loader import BatchPlan, HeldOutLoader, TrainingLoader
+from qcodec.data.audio_memory import AudioMemory
 from qcodec.data.audio_report import AudioReport
 from qcodec.data.audio_transforms import CropTransform
 
@@ -45,7 +46,7 @@ class Subsets:
 
 @dataclass(frozen=True)
 class Crops:
-    """Which crops are drawn.
+    """Which crops are drawn, and what is kept in memory to draw them fast; that does not change them.
 
     Attributes:
         duration: Of a training crop, in seconds.
@@ -54,6 +55,8 @@ class Crops:
         updates_per_epoch: Batches in an epoch of training.
         floor_lufs: Loudness that a crop should exceed, in LUFS.
         tries: Draws from one file for the sake of the floor.
+        memory_gib: Memory for 16-bit wav and flac files of training, for each rank with its workers, in GiB; 0 to read
+            each crop from its file.
     """
 
     duration: float = 0.38
@@ -62,11 +65,14 @@ class Crops:
     updates_per_epoch: int = 1000
     floor_lufs: float = -40.0
     tries: int = 8
+    memory_gib: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("duration", "val_duration", "val_crops", "updates_per_epoch", "tries"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"crops.{name} is {getattr(self, name)}: give a value above 0")
+        if self.memory_gib < 0:
+            raise ValueError(f"crops.memory_gib is {self.memory_gib}: give 0 or more")
 
 
 class LibriTTS(LightningDataModule):
@@ -154,9 +160,8 @@ class LibriTTS(LightningDataModule):
 
     def _source(self, split: str) -> tuple[CropSource, AudioReport]:
         seconds = self.crops.duration if split == "train" else self.crops.val_duration
-        source = CropSource(
-            (), self.sample_rate, seconds, self.crops.floor_lufs, self.crops.tries, self.transform, self.seed, split
-        )
+        floor = Floor(self.crops.floor_lufs, self.crops.tries)
+        source = CropSource((), self.sample_rate, seconds, floor, self.transform, self.seed, split)
         index = self._split(split)
         rank, folder = (self.trainer.global_rank, self.trainer.default_root_dir) if self.trainer else (0, None)
         table = Path(folder, f"audio_{split}_rank{rank}.csv" if rank else f"audio_{split}.csv") if folder else None
@@ -173,7 +178,8 @@ class LibriTTS(LightningDataModule):
                 f"no audio file for {split} is as long as a crop of {seconds:g} s: give others, or shorten crops"
             )
         report.quiet = False
-        return replace(source, files=files), report
+        budget = int(self.crops.memory_gib * 2**30) if split == "train" else 0  # others have few crops, the same ones
+        return replace(source, files=files, memory=AudioMemory(files, budget)), report
 
     def _fits(self, file: AudioFile, seconds: float) -> bool:
         return file.frames >= frames_needed(int(seconds * self.sample_rate), file.sample_rate, self.sample_rate)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from qcodec.data.audio_index import AudioFile, Fault, reading_fault
+from qcodec.data.audio_memory import AudioMemory
 from qcodec.data.audio_transforms import CropTransform
 from qcodec.data.synthetic import STREAMS, stream_seed
 from qcodec.loudness import SILENCE_LUFS, integrated_loudness
@@ -20,7 +21,8 @@ from qcodec.loudness import SILENCE_LUFS, integrated_loudness
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 _CONTEXT = 64  # samples of the lower rate on either side of a crop that is resampled, for the filter
-_MEASURED_AT_ONCE = 8  # clips, so that they stay in the processor's cache
+_MEASURED_AT_ONCE = 4  # clips, so that they stay in the processor's cache
+_FULL_SCALE = np.float32(2**-15)  # of 16 bits
 _FILES_IN_A_ROW = 16  # that may fail before the folder is taken to be gone
 
 
@@ -34,28 +36,40 @@ def frames_needed(samples: int, file_rate: int, sample_rate: int) -> int:
     return ceil(samples * file_rate / sample_rate)
 
 
-def read_crop(file: AudioFile, start: int, out: Samples, sample_rate: int) -> None:
+def read_crop(file: AudioFile, start: int, out: Samples, sample_rate: int, memory: AudioMemory | None = None) -> None:
     """Fill ``out`` with what begins at frame ``start``, as the mean of the channels, at ``sample_rate``.
+
+    Files that are in ``memory`` give the same values without being opened.
 
     Raises:
         OSError, soundfile.SoundFileError: If the file cannot be read, or is no longer what the index says.
     """
     rate, samples = file.sample_rate, len(out)
     if rate == sample_rate:
-        _read(file, start, out)
+        _read(file, start, out, memory)
         return
     context = ceil(_CONTEXT * max(1.0, rate / sample_rate))
     first = max(0, start - context)
     last = min(file.frames, start + frames_needed(samples, rate, sample_rate) + context)
     stretch = np.empty(last - first, np.float32)
-    _read(file, first, stretch)
+    _read(file, first, stretch, memory)
     begin = (start - first) * sample_rate // rate
     resampled = soxr.resample(stretch, rate, sample_rate)[begin : begin + samples]
     out[: len(resampled)] = resampled
     out[len(resampled) :] = resampled[-1]  # one sample at most, where the file ends
 
 
-def _read(file: AudioFile, start: int, out: Samples) -> None:
+def _read(file: AudioFile, start: int, out: Samples, memory: AudioMemory | None) -> None:
+    kept = memory.samples(file) if memory else None
+    if kept is None:
+        _read_file(file, start, out)
+    elif file.channels == 1:
+        np.multiply(kept[start : start + len(out), 0], _FULL_SCALE, out=out)
+    else:
+        np.multiply(kept[start : start + len(out)], _FULL_SCALE).mean(1, out=out)
+
+
+def _read_file(file: AudioFile, start: int, out: Samples) -> None:
     with _Stream(file.path) as opened:
         if (opened.samplerate, opened.channels) != (file.sample_rate, file.channels):
             raise OSError("it has changed since the index was made")
@@ -98,34 +112,47 @@ class _Draw:
     tries: int = 0
 
 
+@dataclass(frozen=True)
+class Floor:
+    """What is done to draw no quiet crops.
+
+    Attributes:
+        lufs: Loudness that a crop should exceed, in LUFS.
+        tries: Draws from one file.
+    """
+
+    lufs: float = -40.0
+    tries: int = 8
+
+
 @final
 @dataclass(frozen=True)
 class CropSource(Dataset[CropBatch]):
-    """Draws crops of ``seconds`` from files; each depends on (seed, split, its number) alone.
+    """Draws crops of ``seconds`` from files; each depends on (seed, split, its number) alone, whatever is in memory.
 
     Crop after crop takes the files in an order that is drawn anew when all have been used. A crop at or below
-    ``floor_lufs`` is drawn again from the same file, up to ``tries`` times; then the last one is taken, but if it is
+    the floor is drawn again from the same file, up to ``floor.tries`` times; then the last one is taken, but if it is
     silent, or if a file cannot be read, another file takes its place.
 
     Attributes:
         files: The files, none shorter than a crop.
         sample_rate: In Hz.
         seconds: Duration of a crop.
-        floor_lufs: Loudness that a crop should exceed, in LUFS.
-        tries: Draws from one file.
+        floor: Loudness that a crop should exceed.
         transform: What is done to each crop.
         seed: Of the random numbers.
         split: Which stream of them: train, val or test.
+        memory: Keeps files that have been read.
     """
 
     files: tuple[AudioFile, ...]
     sample_rate: int
     seconds: float
-    floor_lufs: float = -40.0
-    tries: int = 8
+    floor: Floor = field(default_factory=Floor)
     transform: CropTransform = field(default_factory=CropTransform)
     seed: int = 0
     split: str = "train"
+    memory: AudioMemory = field(default_factory=AudioMemory)
 
     @property
     def samples(self) -> int:
@@ -142,10 +169,10 @@ class CropSource(Dataset[CropBatch]):
         faults: list[Fault] = []
         audio = torch.empty(len(draws), self.samples)
         levels = torch.empty(len(draws))
-        pending = list(range(len(draws)))
+        pending, crops = list(range(len(draws))), audio.numpy()
         while pending:
             for place in pending:
-                self._fill(audio[place].numpy(), draws[place], faults)
+                self._fill(crops[place], draws[place], faults)
             for few in torch.split(torch.tensor(pending), _MEASURED_AT_ONCE):
                 levels[few] = integrated_loudness(audio[few, None], self.sample_rate)
             pending = [place for place in pending if not self._accepted(draws[place], levels[place].item(), faults)]
@@ -154,10 +181,10 @@ class CropSource(Dataset[CropBatch]):
 
     def _accepted(self, draw: _Draw, level: float, faults: list[Fault]) -> bool:
         """Decide on a crop; if it is refused, move the draw on."""
-        if level > self.floor_lufs:
+        if level > self.floor.lufs:
             return True
         draw.tries += 1
-        if draw.tries < self.tries and level == level:  # not NaN
+        if draw.tries < self.floor.tries and level == level:  # not NaN
             return False
         if level > SILENCE_LUFS:
             return True
@@ -171,7 +198,7 @@ class CropSource(Dataset[CropBatch]):
             spare = file.frames - frames_needed(self.samples, file.sample_rate, self.sample_rate)
             start = int(self._uniform("offset", draw.number, draw.swaps, draw.tries) * (spare + 1))
             try:
-                return read_crop(file, start, crop, self.sample_rate)
+                return read_crop(file, start, crop, self.sample_rate, self.memory)
             except (OSError, soundfile.SoundFileError) as error:
                 self._swap(draw, reading_fault(file.path, error), faults)
 
