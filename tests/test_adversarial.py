@@ -127,6 +127,10 @@ def test_the_shortest_crop_passes(fft_size):
     assert discriminator(draw(1, 1, discriminator.shortest))
 
 
+def test_discriminators_of_scales_alone_take_any_crop():
+    assert DacDiscriminator(periods=(), fft_sizes=(), rates=(1,)).shortest == 1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 from audio_runs import LOSSES, Noise, adversary, batch, fit, make_codec, make_task, weights
+from lightning.pytorch.plugins import MixedPrecision
 
 from qcodec import STE, AllCodebooks, Identity
 from qcodec.callbacks.metrics_csv import MetricsCSV
@@ -122,6 +123,17 @@ def test_a_batch_that_is_not_finite_leaves_the_weights_as_they_are_and_is_counte
     (row,) = (row for row in rows(tmp_path) if row["mel"])
     assert float(row["skipped_updates"]) == 0.25
     assert math.isnan(float(row["mel"]))
+
+
+def test_one_loss_has_one_weight():
+    with pytest.raises(ValueError, match=r"others names 'mel', .* give losses\.mel instead"):
+        LossWeights(mel=15.0, others={"mel": 1.0})
+
+
+def test_scaled_gradients_are_refused():
+    scaled = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+    with pytest.raises(ValueError, match=r"scales the gradients .* give bf16-mixed"):
+        fit(make_task(), updates=1, plugins=[scaled])
 
 
 def test_in_mixed_precision_the_quantizer_works_in_full(tmp_path):

@@ -139,6 +139,7 @@ def test_what_a_file_has_no_name_for_is_refused_with_the_way_round_it(tmp_path, 
         ({"name": "ImportanceMask", "chanels": 3}, "do not fit ImportanceMask"),
         ({"name": "ImportanceMask", "channels": 16, "sharpness": -1.0}, "sharpness=-1.0 makes no step"),
         ({"name": "ImportanceMask", "channels": 16, "widths": [3]}, "weights do not fit the sizes"),
+        ({"name": ["ImportanceMask"]}, "is none of AllCodebooks"),
         (["ImportanceMask"], "no settings of an allocator"),
     ],
 )

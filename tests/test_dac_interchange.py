@@ -99,6 +99,7 @@ def sound(**changes):
         (saved(sound(input_db=Payload())), "wants 'builtins.print' to be run"),
         (saved(sound(channels=2)), "its codes are none of its channels"),
         (saved(sound(chunk_length=0)), "is no positive number"),
+        (saved(sound(sample_rate=2**30)), "or too large"),
         (saved(sound(original_length=10.5)), "is no positive number"),
         (saved(sound(dac_version="2.0.0")), "of version '2.0.0'"),
         (saved(sound(input_db=np.full(1, np.nan, np.float32))), "its loudness is no number"),
@@ -120,6 +121,18 @@ def test_an_array_that_claims_more_than_its_bytes_is_refused_before_memory_is_as
     data = saved(sound()).replace(b"K\x01K\x02K\x05\x87", b"K\x01K\x02K\xff\x87")
     with pytest.raises(ValueError, match="an array has another size than it claims"):
         read_dac(io.BytesIO(data))
+
+
+def test_a_pickle_that_asks_for_memory_by_itself_is_refused():
+    header = saved(sound())[:128]
+    with pytest.raises(ValueError, match=r"is no \.dac file, or damaged"):
+        read_dac(io.BytesIO(header + pickle.dumps(bytearray(4), protocol=5)))
+
+
+def test_chunks_too_short_to_be_decoded_without_padding_are_an_error(both):
+    content = DacFile(np.zeros((1, 2, 1), np.int64), 1, 1, np.zeros(1, np.float32), 1, 16000, False)
+    with pytest.raises(ValueError, match="cannot be decoded 1 frames at a time"):
+        decode_dac(both[0], content)
 
 
 def test_what_was_written_is_read_again():

@@ -1,5 +1,7 @@
 """The commands `encode` and `decode`."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -70,6 +72,32 @@ def test_an_interrupted_folder_goes_on_with_what_is_missing(codec, tmp_path, cap
     assert [after[name] == before[name] for name in ("a.qc", "b.qc", "c.qc", "d.qc")] == [True, True, False, True]
     assert run("encode", "in", "codes", "--level", 1) == 0
     assert "there already" not in capsys.readouterr().out
+
+
+def test_files_of_an_older_checkpoint_are_encoded_again(codec, tmp_path, capsys):
+    write(tmp_path / "in" / "a.wav", 1000)
+    assert run("encode", "in", "codes") == 0
+    later = (tmp_path / "codes" / "a.qc").stat().st_mtime + 10
+    os.utime(tmp_path / "model.pth", (later, later))
+    capsys.readouterr()
+    assert run("encode", "in", "codes") == 0
+    assert "there already" not in capsys.readouterr().out
+
+
+def test_decoding_into_the_folder_of_the_recordings_does_not_replace_them(codec, tmp_path, capsys):
+    write(tmp_path / "in" / "a.wav", 1000)
+    before = (tmp_path / "in" / "a.wav").read_bytes()
+    assert run("encode", "in", "in") == 0
+    assert run("decode", "in", "in") == run("decode", "in/a.qc", "in") == 1
+    assert "would be replaced: give another folder" in capsys.readouterr().err
+    assert (tmp_path / "in" / "a.wav").read_bytes() == before
+
+
+def test_a_name_as_long_as_the_file_system_takes_is_written(codec, tmp_path):
+    name = "\u6f22" * 83
+    write(tmp_path / "in" / f"{name}.wav", 1000)
+    assert run("encode", "in", "codes") == 0
+    assert [p.stem for p in (tmp_path / "codes").iterdir()] == [name]
 
 
 def test_a_bad_file_does_not_keep_the_others_and_leaves_nothing_behind(codec, tmp_path, capsys):

@@ -43,5 +43,12 @@ def test_files_that_are_no_weights_are_named(tmp_path):
     torch.save({"state_dict": {}, "metadata": {"kwargs": sizes}}, tmp_path / "empty.pth")
     with pytest.raises(ValueError, match=r"empty\.pth: its weights do not fit.*Missing key"):
         load_released(tmp_path / "empty.pth")
+    for content in ({"state_dict": [1], "metadata": {"kwargs": {}}}, {"state_dict": {}, "metadata": {"kwargs": 3}}):
+        torch.save(content, tmp_path / "other.pth")
+        with pytest.raises(ValueError, match=r"other\.pth is no weight file of `dac`"):
+            load_released(tmp_path / "other.pth")
+    torch.save({"state_dict": {}, "metadata": {"kwargs": {"encoder_dim": "wide"}}}, tmp_path / "sizes.pth")
+    with pytest.raises(ValueError, match=r"sizes\.pth: the sizes in its metadata make no codec"):
+        load_released(tmp_path / "sizes.pth")
     with pytest.raises(FileNotFoundError, match="absent"):
         load_released(tmp_path / "absent.pth")

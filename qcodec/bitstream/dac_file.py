@@ -4,7 +4,7 @@ import io
 import math
 import pickle
 from dataclasses import dataclass
-from typing import Any, BinaryIO, final
+from typing import Any, BinaryIO, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from qcodec.bitstream.header import MAX_CHANNELS
 
 _VERSION = "1.0.0"
 _KINDS = ("u1", "u2", "u4", "i2", "i4", "i8", "f4", "f8", "O8")
-_MOST = 2**40
+_MOST = {"chunk_length": 2**40, "original_length": 2**40, "channels": MAX_CHANNELS, "sample_rate": 2**24}
 
 
 @final
@@ -91,12 +91,11 @@ def _skip_npy_header(file: BinaryIO) -> None:
 def _checked(codes: Any, loudness: Any, metadata: Any) -> DacFile:
     if metadata["dac_version"] != _VERSION:
         raise ValueError(f"is of version {metadata['dac_version']!r:.20} of .dac files, and only {_VERSION} is known")
-    names = ("chunk_length", "original_length", "channels", "sample_rate")
-    numbers = {name: metadata[name] for name in names}
-    if any(type(value) is not int or not 1 <= value < _MOST for value in numbers.values()):
-        raise ValueError("is a damaged .dac file: a length, rate or number of channels is no positive number")
+    numbers = {name: metadata[name] for name in _MOST}
+    if any(type(value) is not int or not 1 <= value <= _MOST[name] for name, value in numbers.items()):
+        raise ValueError("is a damaged .dac file: a length, rate or channel count is no positive number, or too large")
     loudness = np.atleast_1d(loudness).astype(np.float32)
-    fits = codes.ndim == 3 and codes.size and len(codes) == numbers["channels"] <= MAX_CHANNELS
+    fits = codes.ndim == 3 and codes.size and len(codes) == numbers["channels"]
     if not fits or codes.dtype.kind not in "iu" or codes.min() < 0 or type(metadata["padding"]) is not bool:
         raise ValueError("is a damaged .dac file: its codes are none of its channels")
     if loudness.shape not in ((1,), (len(codes),)) or not np.isfinite(loudness).all() or abs(loudness).max() > 200:
@@ -146,6 +145,10 @@ _STAND_INS |= {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Kind}
 
 @final
 class _Unpickler(pickle._Unpickler):  # that in C takes memory for as many objects as a file claims
+    dispatch: ClassVar[Any] = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         """Give the stand-in of one of the few names that are known."""
         if (module, name) not in _STAND_INS:

@@ -29,6 +29,10 @@ def encode_dac(bitstream: Bitstream, recording: Recording, file: BinaryIO, setti
     """
     if settings.kbps is not None or settings.loudness is not None or bitstream.per_frame:
         raise ValueError("a .dac file has one number of codebooks and no gain: give --level or --codebooks alone")
+    if bitstream.quantizer.codebook_size > 2**16:
+        raise ValueError(
+            f"a .dac file has no place for {bitstream.quantizer.codebook_size} codes a codebook: write .qc"
+        )
     rate, hop = bitstream.codec.sample_rate, bitstream.codec.hop_length
     odd = any(layer.output_padding[0] for layer in _transposed(bitstream.codec.decoder))
     meter = LoudnessMeter(rate)
@@ -70,7 +74,12 @@ def decode_dac(codec: DacCodec, content: DacFile) -> Tensor:
     parts = []
     with _padding(codec.decoder, content.padding):
         for chunk in torch.split(codes, content.chunk_length, -1):
-            parts.append(codec.decode(codec.quantizer.decode(chunk.to(device)))[:, 0].cpu())
+            z = codec.quantizer.decode(chunk.to(device))
+            try:
+                parts.append(codec.decode(z)[:, 0].cpu())
+            except RuntimeError as error:  # a convolution without zeros around what it takes
+                reason = str(error).splitlines()[0]
+                raise ValueError(f"cannot be decoded {chunk.shape[-1]} frames at a time: {reason}") from None
     length = -(-content.original_length * codec.sample_rate // content.sample_rate)
     audio = torch.cat(parts, -1)
     if audio.shape[1] < length:

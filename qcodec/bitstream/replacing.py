@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         []
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with open(part, "x+b") as file:
             yield file

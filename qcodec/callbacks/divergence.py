@@ -57,7 +57,8 @@ class DivergenceGuard(Callback):
     def _check(self, trainer: Trainer) -> None:
         if self._at is None or self._told:
             return
-        at = float(torch.as_tensor(trainer.strategy.reduce(self._at, reduce_op="min")))
+        self._at = torch.as_tensor(trainer.strategy.reduce(self._at, reduce_op="min"))  # for any rank's checkpoint
+        at = float(self._at)
         if at == math.inf:
             return
         trainer.should_stop = self._told = True

@@ -33,6 +33,7 @@ def decode(arguments: Sequence[str]) -> None:
     parser.add_argument("--subtype", help="sample format such as PCM_16, PCM_24 or FLOAT; the usual one if left out")
     options = parser.parse_args(arguments)
     jobs = find_jobs(options.input, options.output, CODES, ".wav")
+    _spare_neighbours(jobs, options.output)
     bitstream = open_model(options)
 
     def action(job: Job, bar: Any) -> str:
@@ -42,6 +43,13 @@ def decode(arguments: Sequence[str]) -> None:
             raise ValueError(f"{job.source} {error}") from None
 
     run_jobs(jobs, action, sum(_seconds(job) for job in jobs), "decode")
+
+
+def _spare_neighbours(jobs: Sequence[Job], output: Path) -> None:
+    """Keep names that nobody gave from replacing what lies beside the codes, such as their recordings."""
+    for job in jobs:
+        if output.is_dir() and job.target.exists() and job.target.parent.resolve() == job.source.parent.resolve():
+            raise ValueError(f"{job.target} lies beside {job.source} and would be replaced: give another folder")
 
 
 def _decode(job: Job, bar: Any, bitstream: "Bitstream", options: argparse.Namespace) -> str:

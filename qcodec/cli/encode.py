@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Encode audio of any length, rate and number of channels to .qc files, or to .dac files of the program `dac`. A folder
 keeps its structure. A file is written under a temporary name and appears when it is whole; a .qc file that is there
-already, sound, newer than its recording and of the same model and settings is left as it is, so that an interrupted
-command can be given again."""
+already, sound, newer than its recording and the checkpoint, and of the same model and settings is left as it is, so
+that an interrupted command can be given again."""
 
 
 def encode(arguments: Sequence[str]) -> None:
@@ -35,10 +35,11 @@ def encode(arguments: Sequence[str]) -> None:
     constant = options.codebooks is not None
     settings = Settings(options.codebooks if constant else options.level, options.kbps, options.loudness)
     bitstream = open_model(options, constant)
+    made = options.checkpoint.stat().st_mtime
     passes = 1 if settings.loudness is None else 2
     run_jobs(
         jobs,
-        lambda job, bar: _encode(job, bar, bitstream, settings),
+        lambda job, bar: _encode(job, bar, bitstream, settings, made),
         passes * audio_seconds(job.source for job in jobs),
         "encode",
     )
@@ -64,14 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings") -> str:
+def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings", made: float) -> str:
     from qcodec.bitstream.interchange import encode_dac
     from qcodec.bitstream.recording import open_recording, watched
     from qcodec.bitstream.replacing import replacing
 
     sample_rate = bitstream.codec.sample_rate
     recording = open_recording(job.source, sample_rate)
-    if _is_done(job, recording, bitstream, settings):
+    if _is_newer(job, made) and _is_done(job, recording, bitstream, settings):
         return f"{job.target}: there already"
     shown = watched(recording, lambda n: bar.update(n / sample_rate))
     level = settings.level
@@ -88,13 +89,16 @@ def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings") ->
     return f"{job.target}: {seconds:.2f} s, {kbps:.2f} kbps" + ("" if level is None else f", level {level:.4g}")
 
 
+def _is_newer(job: Job, made: float) -> bool:
+    """Whether the target is younger than its recording and the model, whose encoder no header tells of."""
+    return job.target.is_file() and job.target.stat().st_mtime >= max(job.source.stat().st_mtime, made)
+
+
 def _is_done(job: Job, recording: "Recording", bitstream: "Bitstream", settings: "Settings") -> bool:
     """Whether the target is what encoding would write again."""
     from qcodec.bitstream.container import check_file
 
     try:
-        if job.target.stat().st_mtime < job.source.stat().st_mtime:
-            return False
         with open(job.target, "rb") as file:
             return bitstream.would_write(check_file(file), recording, settings)
     except (ValueError, OSError):

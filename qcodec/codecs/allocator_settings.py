@@ -64,7 +64,7 @@ def _plain(value: object) -> object:
 
 def _built(settings: Mapping[str, Any]) -> object:
     name = settings.get("name")
-    if name not in _KNOWN:
+    if not isinstance(name, str) or name not in _KNOWN:
         raise ValueError(f"{name!r} is none of {', '.join(_KNOWN)}: a newer version may have written the file")
     arguments = {k: _built(v) if isinstance(v, Mapping) else v for k, v in settings.items() if k != "name"}
     try:

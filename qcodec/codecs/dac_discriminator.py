@@ -38,7 +38,7 @@ class DacDiscriminator(nn.Module):
         super().__init__()
         if not (periods or fft_sizes or rates):
             raise ValueError("periods, fft_sizes and rates are all empty: name at least one discriminator")
-        self.shortest = max(*periods, *(5 * size // 8 for size in fft_sizes), 0) + 1  # samples that can be mirrored
+        self.shortest = max([0, *periods, *(5 * size // 8 for size in fft_sizes)]) + 1  # samples that can be mirrored
         with published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
             self.model = Discriminator(list(rates), list(periods), list(fft_sizes), sample_rate, list(bands))
 

@@ -41,14 +41,17 @@ def load_released(
     kwargs = {name: file.kwargs.get(name, default) for name, default in defaults.items()}
     dropout = float(kwargs.pop("quantizer_dropout"))
     state = dict(file.state)
-    latent = kwargs["latent_dim"] or kwargs["encoder_dim"] * 2 ** len(kwargs["encoder_rates"])
     sizes = {name: kwargs.pop(name) for name in ("n_codebooks", "codebook_size", "codebook_dim")}
     if allocator is None:
         allocator = _allocator_of(file, dropout, path)
     else:
         own = {f"{_ALLOCATOR}{name}": value for name, value in allocator.state_dict().items()}
         state = {name: value for name, value in state.items() if not name.startswith(_ALLOCATOR)} | own
-    codec = DacCodec(ResidualVQ(latent, **sizes, allocator=allocator, estimator=estimator), **kwargs)
+    try:
+        latent = kwargs["latent_dim"] or kwargs["encoder_dim"] * 2 ** len(kwargs["encoder_rates"])
+        codec = DacCodec(ResidualVQ(latent, **sizes, allocator=allocator, estimator=estimator), **kwargs)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: the sizes in its metadata make no codec: {error}") from None
     try:
         codec.load_state_dict(state)
     except RuntimeError as error:

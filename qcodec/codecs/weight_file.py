@@ -41,7 +41,8 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
     except Exception as error:
         raise ValueError(f"{path} {_why_not(path, error)}") from None
     metadata = content.get("metadata") if isinstance(content, Mapping) else None
-    if not isinstance(metadata, Mapping) or "kwargs" not in metadata or "state_dict" not in content:
+    parts = (metadata.get("kwargs"), content.get("state_dict")) if isinstance(metadata, Mapping) else ()
+    if not isinstance(metadata, Mapping) or not all(isinstance(part, Mapping) for part in parts):
         raise ValueError(
             f"{path} is no weight file of `dac`: it must hold 'state_dict', and 'metadata' with 'kwargs', "
             "as `dac.DAC.save(path, package=False)` writes them"

@@ -1,7 +1,7 @@
 """Weights of the losses that are minimised together."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from torch import Tensor
 
@@ -19,6 +19,9 @@ class LossWeights:
         adversarial: What a discriminator finds to be wrong.
         feature_matching: Distance of the discriminator's features.
         others: Weights of further losses, by the names that a quantizer gives them.
+
+    Raises:
+        ValueError: For a name under ``others`` that has a place of its own.
     """
 
     commitment: float = 0.0
@@ -29,6 +32,10 @@ class LossWeights:
     adversarial: float = 0.0
     feature_matching: float = 0.0
     others: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in sorted(set(self.others) & {each.name for each in fields(self)}):
+            raise ValueError(f"losses.others names {name!r}, which is a setting of its own: give losses.{name} instead")
 
     def by_name(self) -> dict[str, float]:
         """Give every weight by its loss's name.

@@ -49,7 +49,8 @@ class NativeSnake:
 
 def native_snake(x: Tensor, alpha: Tensor) -> NativeSnake | None:
     """Give the compiled functions where they may take these tensors as they lie."""
-    if suits(x, alpha) and x.is_contiguous() and alpha.is_contiguous():
+    fits = x.dim() == 3 and alpha.numel() == x.shape[1]
+    if fits and suits(x, alpha) and x.is_contiguous() and alpha.is_contiguous():
         return _loaded()
     return None
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +27,7 @@ class Allocation:
 
 
 class RateAllocator(ABC, nn.Module):
-    """Decides how many of the stages of a residual quantizer are sent.
-
-    ``per_frame`` says whether the number differs from frame to frame, so that a bitstream must tell it for each.
-    """
-
-    per_frame: ClassVar[bool] = False
+    """Decides how many of the stages of a residual quantizer are sent."""
 
     @abstractmethod
     def forward(

@@ -54,8 +54,6 @@ class ImportanceMask(RateAllocator):
         (torch.Size([2, 4, 10]), True)
     """
 
-    per_frame = True
-
     def __init__(
         self,
         channels: int,

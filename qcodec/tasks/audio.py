@@ -83,6 +83,11 @@ class AudioTask(LightningModule):
         trained = [module for module in (self.codec, self.adversary) if module is not None]
         return [torch.optim.AdamW(module.parameters(), rate, _BETAS, fused=True) for module in trained]
 
+    def on_fit_start(self) -> None:
+        """Refuse scaled gradients, which would be clipped and averaged as they are."""
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            raise ValueError("trainer.precision 16-mixed scales the gradients that are clipped here: give bf16-mixed")
+
     def training_step(self, audio: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Make one update; nothing in it waits for the device but what is logged."""
         trainer: Any = self.trainer
