@@ -100,6 +100,17 @@ def test_a_name_as_long_as_the_file_system_takes_is_written(codec, tmp_path):
     assert [p.stem for p in (tmp_path / "codes").iterdir()] == [name]
 
 
+def test_a_name_that_is_no_text_is_encoded_and_decoded_too(codec, tmp_path, capsys):
+    write(tmp_path / "in" / "a.wav", 1000)
+    try:
+        (tmp_path / "in" / "a.wav").rename(tmp_path / "in" / os.fsdecode(b"\xe9.wav"))
+    except OSError:
+        pytest.skip("the file system takes names of text alone")
+    assert run("encode", "in", "codes") == run("decode", "codes", "out") == 0
+    assert [os.fsencode(p.name) for p in (tmp_path / "out").iterdir()] == [b"\xe9.wav"]
+    assert r"\udce9.qc: 0.06 s" in capsys.readouterr().out
+
+
 def test_a_bad_file_does_not_keep_the_others_and_leaves_nothing_behind(codec, tmp_path, capsys):
     write(tmp_path / "in" / "good.wav", 1000)
     (tmp_path / "in" / "bad.wav").write_bytes(b"no audio")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ def open_recording(path: Path, sample_rate: int) -> Recording:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(opening_name(path))
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path} is damaged or no audio that libsndfile reads: {error.error_string}") from None
     if not info.frames:
@@ -56,6 +57,11 @@ def open_recording(path: Path, sample_rate: int) -> Recording:
         return resampled(_read(path, info.frames), info.samplerate, sample_rate)
 
     return Recording(info.channels, info.samplerate, info.frames, blocks)
+
+
+def opening_name(path: Path) -> Any:
+    """Give the name by which soundfile opens a file, as ``str`` or ``bytes``, also where it is no text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def recording_of(audio: Tensor, sample_rate: int) -> Recording:
@@ -130,7 +136,7 @@ def resampled(blocks: Iterable[Tensor], rate: int, wanted: int) -> Iterator[Tens
 def _read(path: Path, frames: int) -> Iterator[Tensor]:
     count = 0
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(opening_name(path)) as file:
             for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
                 if not np.isfinite(block).all():
                     raise ValueError(f"{path} holds samples that are not finite")

@@ -81,6 +81,9 @@ def _write(output: Path, measured: dict[str, list["Measured"]]) -> None:
     picture = io.BytesIO()
     rate_mel(curves, title="Rate and distortion", note=note).savefig(picture, format="png")
     output.mkdir(parents=True, exist_ok=True)
-    for name, content in (("evaluation.csv", table.getvalue().encode()), ("rate_mel.png", picture.getvalue())):
+    for name, content in (
+        ("evaluation.csv", table.getvalue().encode(errors="surrogateescape")),
+        ("rate_mel.png", picture.getvalue()),
+    ):
         with replacing(output / name) as file:
             file.write(content)

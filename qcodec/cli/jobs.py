@@ -41,10 +41,12 @@ def audio_seconds(sources: Iterable[Path]) -> float:
     """Give the duration of audio files together; those that cannot be read are told of when their turn comes."""
     import soundfile
 
+    from qcodec.bitstream.recording import opening_name
+
     total = 0.0
     for source in sources:
         with suppress(soundfile.LibsndfileError, OSError):
-            total += soundfile.info(source).duration
+            total += soundfile.info(opening_name(source)).duration
     return total
 
 
@@ -100,8 +102,14 @@ def run_jobs(jobs: Sequence[Job], action: Callable[[Job, Any], str], seconds: fl
                 if len(jobs) > 1:
                     bar.write(f"qcodec: {failed[-1]}", file=sys.stderr)
             else:
-                bar.write(line, file=sys.stdout)
+                bar.write(_printable(line), file=sys.stdout)
     if failed and len(jobs) == 1:
         raise ValueError(failed[0])
     if failed:
         raise ValueError(f"{len(failed)} of {len(jobs)} files failed, the first with: {failed[0]}")
+
+
+def _printable(line: str) -> str:
+    """Write what the terminal's encoding lacks, such as bytes of a file's name, as escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return line.encode(encoding, "backslashreplace").decode(encoding)
