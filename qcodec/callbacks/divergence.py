@@ -52,6 +52,8 @@ class DivergenceGuard(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End a resumed run that had diverged already."""
         self._told = False
+        if self._at is not None:
+            self._at = self._at.to(pl_module.device)  # where ranks can compare it
         self._check(trainer)
 
     def _check(self, trainer: Trainer) -> None:

@@ -30,11 +30,15 @@ def export(arguments: Sequence[str]) -> None:
     if options.output.exists() and not options.overwrite:
         raise ValueError(f"{options.output} exists: give another name, or --overwrite to replace it")
 
+    from qcodec.bitstream.replacing import replacing
     from qcodec.cli.checkpoint import read_checkpoint
+    from qcodec.codecs.dac_file import export_dac
 
     state = read_checkpoint(options.checkpoint)["state_dict"]
     config = options.config or _config_beside(options.checkpoint)
-    _write(_codec(config, state, options.checkpoint), options.output)
+    codec = _codec(config, state, options.checkpoint)
+    with replacing(options.output) as file:
+        export_dac(codec, file)
     print(options.output)
 
 
@@ -89,15 +93,3 @@ def _build(config: Path) -> Any:
         return parser.instantiate(parser.parse_object({"codec": settings})).codec
     except (ArgumentError, ValueError) as error:
         raise ValueError(f"{config}: {innermost(str(error))}") from error
-
-
-def _write(codec: Any, path: Path) -> None:
-    """Write a file beside its place, then put it there in one step."""
-    from qcodec.codecs.dac_file import export_dac
-
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        export_dac(codec, beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import inspect
 from os import PathLike
+from typing import BinaryIO
 
 import torch
 
@@ -69,7 +70,7 @@ def _allocator_of(file: WeightFile, dropout: float, path: str | PathLike[str]) -
         raise ValueError(f"{path}: {error}") from None
 
 
-def export_dac(codec: DacCodec, path: str | PathLike[str]) -> None:
+def export_dac(codec: DacCodec, path: str | PathLike[str] | BinaryIO) -> None:
     """Write a weight file that ``dac.DAC.load`` and ``python -m dac encode --weights_path`` take.
 
     The published program does not mend the length of odd strides. With such strides what it decodes at once is a few
