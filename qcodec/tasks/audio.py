@@ -160,9 +160,12 @@ class AudioTask(LightningModule):
         return wrapped[0] if isinstance(wrapped, list) else wrapped
 
     def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Bring all gradients to their mean over the ranks by one message, as each waits for every rank."""
         if self.trainer.world_size > 1:
-            for parameter in parameters:
-                parameter.grad = self._across_ranks(torch.as_tensor(parameter.grad))
+            grads = [torch.as_tensor(parameter.grad) for parameter in parameters]
+            mean = self._across_ranks(torch.cat([grad.flatten() for grad in grads]))
+            for grad, part in zip(grads, torch.split(mean, [grad.numel() for grad in grads]), strict=True):
+                grad.copy_(part.view_as(grad))
 
     def _across_ranks(self, value: Tensor) -> Tensor:
         return torch.as_tensor(self.trainer.strategy.reduce(value, reduce_op="mean"))
