@@ -72,5 +72,8 @@ def evaluate(bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float
             file.seek(0)
             decoded = torch.cat([*bitstream.decode(file).blocks], 1)
             seconds = target.shape[1] / rate
-            mel = float(distance(decoded.unsqueeze(1), target.unsqueeze(1)))
+            try:
+                mel = float(distance(decoded.unsqueeze(1), target.unsqueeze(1)))
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
             yield Measured(path, level, seconds, size * 8 / seconds / 1000, mel)

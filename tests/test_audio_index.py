@@ -105,3 +105,11 @@ def test_linked_folders_are_followed_once(folder, tmp_path):
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         index_audio(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are text there")
+def test_a_file_whose_name_is_no_text_is_a_fault_and_not_the_end(folder):
+    os.rename(folder / "a.wav", os.fsencode(folder) + b"/\xff.wav")
+    index = index_audio(folder)
+    assert len(index.files) == 4
+    assert [fault.reason for fault in index.faults] == ["has a name that is no text: rename it"]

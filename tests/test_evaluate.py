@@ -65,3 +65,9 @@ def test_nothing_is_written_where_something_is_missing(codecs, audio, tmp_path, 
     assert main(["evaluate", "in", "--checkpoint", "cbr.pth", "--points", "0"]) == 1
     assert "--points 0 measures nothing" in capsys.readouterr().err
     assert not (tmp_path / "evaluation").exists()
+
+
+def test_a_recording_too_short_to_compare_is_named(codecs, audio, tmp_path, capsys):
+    soundfile.write(tmp_path / "in" / "short.wav", audio[:500].numpy(), 16000, subtype="FLOAT")
+    assert main(["evaluate", "in", "--checkpoint", "cbr.pth", "--device", "cpu"]) == 1
+    assert "short.wav: the signals have 500 samples" in capsys.readouterr().err

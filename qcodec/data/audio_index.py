@@ -123,6 +123,8 @@ def _inspect(path: str) -> tuple[int, int, int] | Fault:
         if os.path.getsize(path) == 0:
             return Fault(path, "is empty")
         info = soundfile.info(path)
+    except UnicodeEncodeError:
+        return Fault(path, "has a name that is no text: rename it")
     except (OSError, soundfile.SoundFileError) as error:
         return reading_fault(path, error)
     if info.frames == 0:
