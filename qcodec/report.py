@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import ModuleType
 from matplotlib.figure import Figure
 
 from qcodec import report_audio, report_html, report_surrogate
+from qcodec.files import replacing
 from qcodec.report_parts import Table
 from qcodec.runs import Run, read_run, side_by_side
 
@@ -47,7 +47,8 @@ def write_report(runs: Sequence[Path], output: Path) -> Path:
             captions.append((name, f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."))
     page = report_html.page(together, table, list(zip(captions, pictures.values(), strict=True)), read)
     for name, content in {"summary.csv": _csv(table), **pictures, "report.html": page.encode()}.items():
-        _replace(output / name, content)
+        with replacing(output / name) as file:
+            file.write(content)
     return output / "report.html"
 
 
@@ -79,14 +80,3 @@ def _png(figure: Figure) -> bytes:
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return picture.getvalue()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then put it there in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import soundfile
 from torch import Tensor
 
 from qcodec.bitstream.recording import resampled
-from qcodec.bitstream.replacing import replacing
+from qcodec.files import replacing
 
 _FORMATS = {"OPUS": "OGG", "AIF": "AIFF"}  # by the ending, where that is not the format's name
 

@@ -10,10 +10,10 @@ from qcodec.bitstream.codes import Codes, regroup
 from qcodec.bitstream.container import CHUNK_FRAMES
 from qcodec.bitstream.rate_search import at_level
 from qcodec.bitstream.recording import Recording
-from qcodec.bitstream.replacing import replacing
 from qcodec.bitstream.stream import Bitstream
 from qcodec.bitstream.tables import Tables
 from qcodec.codecs.weight_file import read_weight_file
+from qcodec.files import replacing
 
 LEVELS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # levels of variable bitrate that tables are fitted to, all alike
 

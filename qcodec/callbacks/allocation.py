@@ -1,6 +1,5 @@
 """Where a codec of variable bitrate spends its bits, to look at."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -11,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from qcodec.files import replacing
 from qcodec.plot_importance import AllocatedClip, allocation_figure, rate_figure
 
 _CURVE = tuple(2.0**power for power in np.arange(-4, 3.25, 0.5))  # levels of the curve of rate against level
@@ -85,12 +85,9 @@ def _figures(codec: Any, audio: Tensor, levels: Sequence[float], note: str) -> d
 
 
 def _keep(figures: Mapping[str, Figure], folder: Path) -> None:
-    """Write each figure beside its place, then put it there in one step."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-        beside = folder / f".{name}.png"
-        figure.savefig(beside)
-        os.replace(beside, folder / f"{name}.png")
+        with replacing(folder / f"{name}.png") as file:
+            figure.savefig(file, format="png")
 
 
 def _array(values: Tensor) -> Any:

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings", made: float) -> str:
     from qcodec.bitstream.interchange import encode_dac
     from qcodec.bitstream.recording import open_recording, watched
-    from qcodec.bitstream.replacing import replacing
+    from qcodec.files import replacing
 
     sample_rate = bitstream.codec.sample_rate
     recording = open_recording(job.source, sample_rate)

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 def _write(output: Path, measured: dict[str, list["Measured"]]) -> None:
     import numpy as np
 
-    from qcodec.bitstream.replacing import replacing
+    from qcodec.files import replacing
     from qcodec.plot_evaluation import rate_mel
 
     table = io.StringIO()
@@ -80,7 +80,6 @@ def _write(output: Path, measured: dict[str, list["Measured"]]) -> None:
     note = f"{count} recordings, means by duration; rates of real files, side information included"
     picture = io.BytesIO()
     rate_mel(curves, title="Rate and distortion", note=note).savefig(picture, format="png")
-    output.mkdir(parents=True, exist_ok=True)
     for name, content in (
         ("evaluation.csv", table.getvalue().encode(errors="surrogateescape")),
         ("rate_mel.png", picture.getvalue()),

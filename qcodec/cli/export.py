@@ -30,9 +30,9 @@ def export(arguments: Sequence[str]) -> None:
     if options.output.exists() and not options.overwrite:
         raise ValueError(f"{options.output} exists: give another name, or --overwrite to replace it")
 
-    from qcodec.bitstream.replacing import replacing
     from qcodec.cli.checkpoint import read_checkpoint
     from qcodec.codecs.dac_file import export_dac
+    from qcodec.files import replacing
 
     state = read_checkpoint(options.checkpoint)["state_dict"]
     config = options.config or _config_beside(options.checkpoint)

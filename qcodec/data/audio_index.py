@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from typing import Any
 
 import soundfile
 from tqdm import tqdm
+
+from qcodec.files import replacing
 
 _log = logging.getLogger(__name__)
 
@@ -160,13 +161,10 @@ def _load(cache: Path) -> dict[str, list[int]]:
 
 
 def _save(cache: Path, files: dict[str, list[int]]) -> None:
-    """Write beside, then move there, so that no reader ever sees half a file."""
     content: dict[str, Any] = {"version": _VERSION, "checksum": _checksum(files), "files": files}
     try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=cache.parent, delete=False) as file:
-            json.dump(content, file)
-        os.replace(file.name, cache)
+        with replacing(cache) as file:
+            file.write(json.dumps(content).encode("ascii"))
     except OSError as error:
         _log.warning("the list of audio files could not be kept in %s (%s); set QCODEC_CACHE", cache, error.strerror)
 
