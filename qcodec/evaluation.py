@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from qcodec.bitstream.header import header_bytes
-from qcodec.bitstream.recording import open_recording
+from qcodec.bitstream.recording import open_recording, recording_of
 from qcodec.bitstream.settings import Settings
 from qcodec.bitstream.stream import Bitstream
 from qcodec.losses.spectral import MelLoss
@@ -63,8 +63,8 @@ def evaluate(bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float
     rate = bitstream.codec.sample_rate
     distance = MelLoss(rate)
     for path in files:
-        recording = open_recording(path, rate)
-        target = torch.cat([*recording.blocks()], 1)
+        target = torch.cat([*open_recording(path, rate).blocks()], 1)
+        recording = recording_of(target, rate)  # read and resampled once for all levels
         for level in levels:
             file = io.BytesIO()
             header = bitstream.encode(recording, file, Settings(level=level))
