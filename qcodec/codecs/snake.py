@@ -54,9 +54,8 @@ class Snake(nn.Module):
         """Apply the activation to ``(B, C, T)``."""
         if self.training and (native := native_snake(x, self.alpha)):
             return apply_function(_Snake, native, x, self.alpha)
-        if (
-            x.is_cuda and torch.is_grad_enabled()
-        ):  # scripted: one kernel there, but fails in inference mode once trained
+        if x.is_cuda and torch.is_grad_enabled():
+            # Scripted: one kernel there, but it fails in inference mode once trained.
             y: Tensor = snake(x, self.alpha)
             return y
         return _plain(x, self.alpha)

@@ -1,12 +1,11 @@
 """Trains an audio codec."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning import LightningModule
-from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +16,7 @@ from qcodec.losses.adversarial import Adversary
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
 from qcodec.tasks.measures import Measures
+from qcodec.tasks.ranks import ranks_apart
 from qcodec.tasks.schedules import Exponential, Schedule
 
 _BETAS = (0.8, 0.99)
@@ -93,7 +93,7 @@ class AudioTask(LightningModule):
         trainer: Any = self.trainer
         update = trainer.global_step
         logged = (update + 1) % trainer.log_every_n_steps == 0
-        with self._apart(), self._random(update):
+        with ranks_apart(self.trainer), self._random(update):
             output = self.codec(audio)
             if logged:
                 output.z.retain_grad()
@@ -169,11 +169,6 @@ class AudioTask(LightningModule):
 
     def _across_ranks(self, value: Tensor) -> Tensor:
         return torch.as_tensor(self.trainer.strategy.reduce(value, reduce_op="mean"))
-
-    def _apart(self) -> AbstractContextManager[None]:
-        """Keep the backward pass from synchronising the ranks; the gradients are averaged once an update."""
-        strategy = self.trainer.strategy
-        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
 
     @contextmanager
     def _random(self, update: int) -> Iterator[None]:

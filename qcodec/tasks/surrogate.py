@@ -1,18 +1,17 @@
 """Trains named systems of surrogate codecs side by side in one fit."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
-from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.data.synthetic import STREAMS, DrawBlock, stream_seed
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.rate import effective_bits, empirical_entropy
+from qcodec.tasks.ranks import ranks_apart
 from qcodec.tasks.schedules import Constant, Schedule
 from qcodec.tasks.system import System, SystemCodec
 
@@ -114,7 +113,7 @@ class SurrogateTask(LightningModule):
         stats = torch.empty(block.count, 2, *self.diverged_at.shape, device=self.device)
         done = 0
         try:
-            with self._apart():
+            with ranks_apart(self.trainer):
                 for row in stats:
                     self._update(optimizer, block, first + done, row)
                     done += 1
@@ -130,11 +129,6 @@ class SurrogateTask(LightningModule):
         for group, schedule in zip(optimizer.param_groups, dict.fromkeys(self.schedules), strict=True):
             group["lr"] = schedule.learning_rate(update)
         optimizer.step()
-
-    def _apart(self) -> AbstractContextManager[None]:
-        """Keep each system's backward pass from synchronising the ranks; the gradients are averaged once an update."""
-        strategy = self.trainer.strategy
-        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
 
     def _backward(self, block: DrawBlock, update: int, stats: Tensor) -> None:
         target, observed = self._draw(block, update)
