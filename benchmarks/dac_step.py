@@ -14,8 +14,6 @@ that differ by 1e-7: a code that flips makes two runs different ones, whatever m
 import argparse
 import json
 import logging
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,6 +21,7 @@ import time
 import warnings
 
 import torch
+from machine import machine
 
 SAMPLE_RATE, STRIDES, LENGTH = 16000, (2, 4, 5, 8), 6080
 WEIGHTS = {"mel": 15.0, "commitment": 0.25, "codebook": 1.0}
@@ -172,15 +171,6 @@ def high_water():
     """Megabytes that this process held at most."""
     with open("/proc/self/status", encoding="utf-8") as file:
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
-
-
-def machine():
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), model)
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{model}, {os.cpu_count()} cores, {gpu}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def parsed():

@@ -15,12 +15,13 @@ import argparse
 import json
 import logging
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 import warnings
+
+from machine import machine
 
 _SIDES = ("stock", "files", "memory")
 
@@ -90,15 +91,6 @@ def in_a_process(side, settings, workers, batches):
     if done.returncode:
         raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def machine():
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            name = next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
 
 
 def main():

@@ -6,7 +6,6 @@ time of both, the best of `--rounds` in turns; `--encoder-dim 16` makes a smalle
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import soundfile
 import torch
+from machine import machine
 
 
 def save_weights(path, encoder_dim, sample_rate):
@@ -27,15 +27,6 @@ def save_weights(path, encoder_dim, sample_rate):
     rates = [2, 4, 8, 8] if sample_rate == 44100 else [2, 4, 5, 8]
     model = dac.DAC(encoder_dim, rates, None, 24 * encoder_dim, rates[::-1], 9, 1024, 8, 0.0, sample_rate)
     model.save(path, package=False)
-
-
-def machine():
-    """Name the processor, how many there are, and what else they are busy with."""
-    name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), name)
-    return f"{name}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
 
 
 def seconds(command, environment):
