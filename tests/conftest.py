@@ -5,6 +5,8 @@ import torch
 
 # Two test processes on one small machine get in each other's way with more threads.
 torch.set_num_threads(1)
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # kernels for a GPU run on the CPU; Triton looks when it is imported
 
 
 @pytest.fixture(autouse=True)

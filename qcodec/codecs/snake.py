@@ -1,4 +1,4 @@
-"""The activation of the Descript Audio Codec, in one pass over the values where it trains on the CPU."""
+"""The activation of the Descript Audio Codec, in one pass over the values where it trains."""
 
 from typing import Any, final
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from qcodec.autograd import apply_function
 from qcodec.codecs.dac_package import Snake1d, snake
 from qcodec.native.snake import NativeSnake, native_snake
+from qcodec.native.triton_snake import TritonSnake, triton_snake
 
 
 def _plain(x: Tensor, alpha: Tensor) -> Tensor:
@@ -16,10 +17,10 @@ def _plain(x: Tensor, alpha: Tensor) -> Tensor:
 
 class _Snake(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, native: NativeSnake, x: Tensor, alpha: Tensor) -> Tensor:
+    def forward(ctx: Any, kernels: NativeSnake | TritonSnake, x: Tensor, alpha: Tensor) -> Tensor:
         ctx.save_for_backward(x, alpha)
-        ctx.native = native
-        return native.forward(x, alpha)
+        ctx.kernels = kernels
+        return kernels.forward(x, alpha)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -27,16 +28,20 @@ class _Snake(torch.autograd.Function):
         if torch.is_grad_enabled():  # a second derivative is wanted, which the compiled function does not have
             needed = ctx.needs_input_grad[1:]
             wanted = [tensor for tensor, need in zip((x, alpha), needed, strict=True) if need]
-            found = iter(torch.autograd.grad(_plain(x, alpha), wanted, grads[0], create_graph=True))
+            y = _plain(x, alpha).to(grads[0].dtype)
+            found = iter(torch.autograd.grad(y, wanted, grads[0], create_graph=True))
             return None, *(next(found) if need else None for need in needed)
-        return None, *ctx.native.backward(x, alpha, grads[0].contiguous())
+        return None, *ctx.kernels.backward(x, alpha, grads[0].contiguous())
 
 
 @final
 class Snake(nn.Module):
     """Snake activation ``x + sin(alpha x)^2 / (alpha + 1e-9)`` with one ``alpha`` per channel (arXiv 2006.08195).
 
-    In evaluation it gives the very values of ``dac``; in training the same up to rounding, in less time on the CPU.
+    In evaluation it gives the very values of ``dac``; in training the same up to rounding, in less time and memory: of
+    the values only ``x`` is kept for the backward pass. Under automatic mixed precision a GPU trains with values in the
+    type of ``x``, where ``dac`` has float32 that its next layer rounds. ``torch.compile`` sees the formula, which it
+    merges with what lies around it.
 
     Args:
         alpha: ``(1, C, 1)``.
@@ -52,8 +57,10 @@ class Snake(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation to ``(B, C, T)``."""
-        if self.training and (native := native_snake(x, self.alpha)):
-            return apply_function(_Snake, native, x, self.alpha)
+        if torch.compiler.is_compiling():
+            return _plain(x, self.alpha)
+        if self.training and (kernels := native_snake(x, self.alpha) or triton_snake(x, self.alpha)):
+            return apply_function(_Snake, kernels, x, self.alpha)
         if x.is_cuda and torch.is_grad_enabled():
             # Scripted: one kernel there, but it fails in inference mode once trained.
             y: Tensor = snake(x, self.alpha)

@@ -26,9 +26,13 @@ _log = logging.getLogger(__name__)
 
 def suits(*tensors: Tensor) -> bool:
     """Whether compiled functions may take these tensors: plain float32 on the CPU, and not switched off."""
-    for t in tensors:
-        if t.dtype != torch.float32 or not t.is_cpu or type(t) not in (Tensor, nn.Parameter) or t.numel() == 0:
-            return False
+    return all(t.dtype == torch.float32 and t.is_cpu for t in tensors) and untransformed(*tensors)
+
+
+def untransformed(*tensors: Tensor) -> bool:
+    """Whether functions that PyTorch does not see into may take these tensors, and are not switched off."""
+    if any(type(t) not in (Tensor, nn.Parameter) or t.numel() == 0 for t in tensors):
+        return False
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     return not transformed and os.environ.get("QCODEC_NATIVE") != "0"
 

@@ -1,0 +1,85 @@
+"""The Snake activation on a GPU, by kernels of Triton."""
+
+import functools
+import logging
+from types import ModuleType
+from typing import final
+
+import torch
+from torch import Tensor
+
+from qcodec.native.build import untransformed
+
+_TILE = 1024  # values that one program takes
+_log = logging.getLogger(__name__)
+
+
+@final
+class TritonSnake:
+    """Forward and backward pass by the kernels of a module; tensors are contiguous and on its device."""
+
+    def __init__(self, kernels: ModuleType) -> None:
+        self._kernels = kernels
+
+    def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
+        """Give ``x + sin(alpha x)^2 / (alpha + 1e-9)`` for ``x`` ``(B, C, T)`` and ``alpha`` of ``C`` values.
+
+        Under automatic mixed precision in the type of ``x``, to which the next layer would round it.
+        """
+        mixed = torch.is_autocast_enabled(x.device.type)
+        y = torch.empty_like(x, dtype=x.dtype if mixed else torch.promote_types(x.dtype, alpha.dtype))
+        with _on(x):
+            self._kernels.forward[_grid(x)](x, alpha, y, *_sizes(x), *_tile(x))
+        return y
+
+    def backward(self, x: Tensor, alpha: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the gradients of ``x`` and of ``alpha``."""
+        rows, tiles = x.shape[0] * x.shape[1], _grid(x)[1]
+        grad_x, partial = torch.empty_like(x), x.new_empty((tiles, rows), dtype=torch.float32)
+        with _on(x):
+            self._kernels.backward[_grid(x)](x, alpha, grad, grad_x, partial, *_sizes(x), *_tile(x))
+        return grad_x, partial.view(-1, x.shape[1]).sum(0).to(alpha.dtype).view_as(alpha)
+
+
+def triton_snake(x: Tensor, alpha: Tensor) -> TritonSnake | None:
+    """Give the kernels where they may take these tensors as they lie."""
+    fits = x.is_cuda and alpha.device == x.device and x.dim() == 3 and alpha.numel() == x.shape[1]
+    narrow = {x.dtype, alpha.dtype} <= {torch.float32, torch.bfloat16, torch.float16}
+    if fits and narrow and x.is_contiguous() and alpha.is_contiguous() and untransformed(x, alpha):
+        return _loaded(x.device)
+    return None
+
+
+@functools.cache
+def _loaded(device: torch.device) -> TritonSnake | None:
+    """Give the kernels if they run on this device; else, after a warning, ``None``."""
+    try:
+        from qcodec.native import triton_snake_kernels
+
+        kernels, one = TritonSnake(triton_snake_kernels), torch.ones(1, 1, 1, device=device)
+        kernels.backward(one, one, kernels.forward(one, one))
+    except Exception as error:  # of Triton, of its C compiler or of the driver: none of them is needed to train
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        _log.warning("Triton runs no kernels on %s (%s), so Snake takes more time and memory there", device, reason)
+        return None
+    return kernels
+
+
+def _on(x: Tensor) -> torch.cuda.device:
+    """Give a context in which a kernel is launched on the GPU of ``x``, if it is on one."""
+    return torch.cuda.device(x.device.index if x.is_cuda else -1)
+
+
+def _tile(x: Tensor) -> tuple[int, int]:
+    """Give how many rows and values a program takes, powers of two."""
+    width = min(_TILE, 1 << (x.shape[2] - 1).bit_length())
+    return _TILE // width, width
+
+
+def _grid(x: Tensor) -> tuple[int, int]:
+    height, width = _tile(x)
+    return -(-x.shape[0] * x.shape[1] // height), -(-x.shape[2] // width)
+
+
+def _sizes(x: Tensor) -> tuple[int, int, int]:
+    return x.shape[0] * x.shape[1], x.shape[1], x.shape[2]
