@@ -142,7 +142,7 @@ class Turns:
         trainer.fit(self.task, DataLoader(self.data, batch_size=None))
 
     def stock_block(self, end):
-        from qcodec.data.synthetic import STREAMS, stream_seed
+        from qcodec.streams import STREAMS, stream_seed
 
         for side, step in self.steps.items():
             begin = now(self.options.device)

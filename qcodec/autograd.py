@@ -18,15 +18,15 @@ def apply_function(function: type[torch.autograd.Function], *args: Any) -> Tenso
 
 @final
 class MeanSquaredError(torch.autograd.Function):
-    """Mean squared error per sample."""
+    """Mean squared error per sample, of samples that take turns with the targets."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
         """Give the mean over ``(D, T)``: ``(B,)``."""
         ctx.save_for_backward(x, target)
-        if (rows := rows_apart(x, (1, 2))) and (native := elementwise(x, target)):
+        if (rows := rows_apart(x, (1, 2))) and (native := elementwise(x)) and elementwise(target):
             return native.mean_square(x, target, rows)
-        norm: Tensor = torch.linalg.vector_norm(x - target, dim=(1, 2))
+        norm: Tensor = torch.linalg.vector_norm(_differences(x, target), dim=(1, 2))
         return norm.square_() / x[0].numel()
 
     @staticmethod
@@ -34,9 +34,13 @@ class MeanSquaredError(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """Give the gradient of ``x``."""
         x, target = ctx.saved_tensors
-        if rows_apart(x, (1, 2)) and (native := elementwise(x, target)):
+        if rows_apart(x, (1, 2)) and (native := elementwise(x)) and elementwise(target):
             return native.mean_square_gradient(x, target, grad.contiguous()), None
-        return (x - target) * (grad * (2 / x[0].numel()))[:, None, None], None
+        return _differences(x, target) * (grad * (2 / x[0].numel()))[:, None, None], None
+
+
+def _differences(x: Tensor, target: Tensor) -> Tensor:
+    return (x.view(-1, *target.shape) - target).view(x.shape)
 
 
 @final

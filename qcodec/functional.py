@@ -100,10 +100,21 @@ def mean_absolute(z: Tensor) -> Tensor:
 def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
     """Mean squared error per sample of ``(B, D, T)`` tensors, ``(B,)``; ``target`` gets no gradient.
 
+    There may be fewer targets, ``(S, D, T)``, where ``S`` divides ``B``: sample ``b`` is then held against target
+    ``b % S``.
+
+    Raises:
+        ValueError: For other shapes.
+
     Example:
-        >>> mean_squared_error(torch.ones(2, 1, 4), torch.zeros(2, 1, 4))
-        tensor([1., 1.])
+        >>> mean_squared_error(torch.ones(4, 1, 3), torch.tensor([0.0, 3.0]).view(2, 1, 1).expand(2, 1, 3))
+        tensor([1., 4., 1., 4.])
     """
+    if x.dim() != 3 or x.shape[1:] != target.shape[1:] or not len(target) or len(x) % len(target):
+        raise ValueError(
+            f"{tuple(x.shape)} and {tuple(target.shape)} are no samples and targets: give (B, D, T) and (S, D, T), "
+            "where S divides B"
+        )
     return apply_function(MeanSquaredError, x, target)
 
 

@@ -23,6 +23,7 @@ from qcodec import (
     ScalarQuantizer,
     VectorStage,
 )
+from qcodec.streams import BatchStreams, drawing_from
 
 
 def seeded(make):
@@ -159,12 +160,20 @@ def test_a_quantizer_that_calls_itself_independent_treats_batch_entries_apart(qu
         return
     z = embedding().requires_grad_()
     weights = torch.randn(z.shape, generator=torch.Generator().manual_seed(1))
-    whole = quantizer.train()(z)
+    twin, state = copy.deepcopy(quantizer.train()), torch.get_rng_state()
+    streams, own = BatchStreams(len(z), "cpu"), BatchStreams(1, "cpu")
+    streams.start(range(len(z)))
+    own.start([0])
+    with drawing_from(streams):
+        whole = quantizer(z)
     (together,) = torch.autograd.grad((whole.z_hat * weights).sum(), z)
-    first = quantizer(z[:1])
+    with drawing_from(own):
+        first = twin(z[:1])
     (alone,) = torch.autograd.grad((first.z_hat * weights[:1]).sum(), z)
     assert torch.allclose(together[:1], alone[:1], rtol=1e-5, atol=1e-6)
     assert torch.equal(whole.z_hat[:1], first.z_hat)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not list(quantizer.parameters())
 
 
 @every_quantizer

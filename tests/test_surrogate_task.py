@@ -10,6 +10,8 @@ from qcodec.data.synthetic import SyntheticBits, SyntheticSource
 from qcodec.functional import nearest_level, straight_through
 from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.streams import BatchStreams
+from qcodec.tasks.bench import pass_together
 from qcodec.tasks.schedules import Constant, Cosine
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
@@ -250,8 +252,9 @@ def test_logged_means_and_held_out_measures_are_those_of_the_members():
     task.eval()
     for index in range(2):
         target, observation = source.draw(index, seeds=(0, 1))
-        decoded, _, output = task.systems["sq_mste"](observation, (0, 1))
-        squares.append((decoded - target).square().mean())
+        passage = pass_together([task.systems["sq_mste"]], observation, BatchStreams(2, "cpu"))
+        (output,) = passage.outputs
+        squares.append((passage.decoded - target).square().mean())
         assert torch.equal(output.z_hat, output.hard)
     assert logged["hard_mse/sq_mste"].item() == pytest.approx(torch.stack(squares).mean().item())
     assert logged["bits_per_frame/sq_mste"] == 60

@@ -97,16 +97,39 @@ class FullyConnectedStack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map signals ``(members, widths[0], T)`` to ``(members, widths[-1], T)``."""
-        if x.dim() != 3 or x.shape[:2] != (self.members, self.layers.widths[0]):
-            expected = f"({self.members}, {self.layers.widths[0]}, T)"
-            raise ValueError(f"the stack maps a signal of shape {expected}, not {tuple(x.shape)}")
-        native = kernel(self.layers) if not torch.is_autocast_enabled("cpu") and suits(x, self.flat) else None
-        if native is None:
-            return _plain(self.layers, x, self.flat)
-        x, flat = x.contiguous(), self.flat.contiguous()
-        if torch.is_grad_enabled() and (x.requires_grad or flat.requires_grad):
-            return apply_function(_NativeStack, native, x, flat)
-        return native.forward(x, flat, keep=False)[0]
+        if x.dim() != 3 or len(x) != self.members:
+            raise ValueError(_mismatch(self.layers, self.members, x))
+        return apply_stacks([self], x)
+
+
+def apply_stacks(stacks: Sequence[FullyConnectedStack], x: Tensor) -> Tensor:
+    """Map signals by several stacks that are built alike, as one call of a stack with the members of all.
+
+    Args:
+        stacks: Stacks, which may differ in their parameters only.
+        x: ``(members, widths[0], T)``, the members of all stacks one after the other, or ``(S, widths[0], T)`` with
+            fewer signals, whose number divides that of the members: member ``m`` then maps signal ``m % S``.
+
+    Returns:
+        ``(members, widths[-1], T)``.
+    """
+    layers, members = stacks[0].layers, sum(stack.members for stack in stacks)
+    if any(stack.layers != layers for stack in stacks):
+        raise ValueError(f"only stacks that are built alike work as one, not {[stack.layers for stack in stacks]}")
+    if x.dim() != 3 or not len(x) or members % len(x) or x.shape[1] != layers.widths[0]:
+        raise ValueError(_mismatch(layers, members, x))
+    flat = stacks[0].flat if len(stacks) == 1 else torch.cat([stack.flat for stack in stacks])
+    native = kernel(layers) if not torch.is_autocast_enabled("cpu") and suits(x, flat) else None
+    if native is None:
+        return _plain(layers, x, flat)
+    x, flat = x.contiguous(), flat.contiguous()
+    if torch.is_grad_enabled() and (x.requires_grad or flat.requires_grad):
+        return apply_function(_NativeStack, native, x, flat)
+    return native.forward(x, flat, keep=False)[0]
+
+
+def _mismatch(layers: Layers, members: int, x: Tensor) -> str:
+    return f"the stack maps a signal of shape ({members}, {layers.widths[0]}, T), not {tuple(x.shape)}"
 
 
 def _views(layers: Layers, flat: Tensor) -> list[Tensor]:
@@ -117,6 +140,8 @@ def _views(layers: Layers, flat: Tensor) -> list[Tensor]:
 
 def _plain(layers: Layers, h: Tensor, flat: Tensor) -> Tensor:
     parameters = _views(layers, flat)
+    if len(h) < len(flat):
+        h = h.repeat(len(flat) // len(h), 1, 1)
     for layer, (skip, active) in enumerate(zip(layers.skip, layers.activation, strict=True)):
         weight, bias, slope = parameters[3 * layer : 3 * layer + 3]
         u = torch.baddbmm(bias[:, :, None], weight, h)
@@ -144,4 +169,7 @@ class _NativeStack(torch.autograd.Function):
             wanted = [tensor for tensor, need in ((x, need_x), (flat, need_flat)) if need]
             found = iter(torch.autograd.grad(_plain(ctx.native.layers, x, flat), wanted, grad_y, create_graph=True))
             return None, next(found) if need_x else None, next(found) if need_flat else None
-        return None, *ctx.native.backward(x, flat, kept, grad_y.contiguous(), need_grad_x=need_x)
+        grad_x, grad_flat = ctx.native.backward(x, flat, kept, grad_y.contiguous(), need_grad_x=need_x)
+        if grad_x is not None and len(grad_x) > len(x):
+            grad_x = grad_x.unflatten(0, (-1, len(x))).sum(0)
+        return None, grad_x, grad_flat

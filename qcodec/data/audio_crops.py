@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 from qcodec.data.audio_index import AudioFile, Fault, reading_fault
 from qcodec.data.audio_memory import AudioMemory
 from qcodec.data.audio_transforms import CropTransform
-from qcodec.data.synthetic import STREAMS, stream_seed
 from qcodec.loudness import SILENCE_LUFS, integrated_loudness
+from qcodec.streams import STREAMS, stream_seed
 
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 

@@ -3,33 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from qcodec.functional import nearest_level
-
-# What a stream of random numbers is for, as a part of its seed: equal keys with another purpose never meet.
-STREAMS = {"rotation": 0, "train": 1, "val": 2, "test": 3, "predict": 4, "noise": 5, "weights": 6}
-STREAMS |= {"file": 7, "offset": 8, "level": 9, "phase": 10}
-
-
-def stream_seed(*key: int) -> int:
-    """Mix integers into one 63-bit seed (SplitMix64, Steele et al., OOPSLA 2014), so that near keys give far seeds.
-
-    Example:
-        >>> stream_seed(0, 1) != stream_seed(1, 0)
-        True
-    """
-    state = 0
-    for part in key:
-        state = (state + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        state ^= state >> 31
-    return state >> 1
+from qcodec.streams import STREAMS, BatchStreams, stream_seed
 
 
 @dataclass(frozen=True)
@@ -68,15 +49,9 @@ class SyntheticSource:
             >>> target.shape, bool(torch.allclose(target.norm(), observation.norm()))
             (torch.Size([1, 30, 5]), True)
         """
-        generator = torch.Generator(self.device)
-        noise = torch.empty(len(seeds), self.features, self.frames, device=self.device)
-        for seed, block in zip(seeds, noise, strict=True):
-            key = (self.seed + seed, self.rank, STREAMS[self.split], index)
-            block.normal_(generator=generator.manual_seed(stream_seed(*key)))
-        target = nearest_level(noise, self.levels)[1]
-        keys = tuple(self.seed + seed for seed in seeds)
-        rotation = _rotations(self.features, keys, index if self.rotation == "redrawn" else 0)
-        return target, rotation.to(self.device) @ target
+        sampler = Sampler(self, seeds)
+        sampler.seek(index)
+        return sampler.draw()
 
     def no_learning_mse(self) -> float:
         """MSE per value of quantizing the observation itself and rotating back: what learning must beat.
@@ -87,6 +62,35 @@ class SyntheticSource:
         """
         observation = torch.cat([replace(self, split="val").draw(i)[1] for i in range(20)])
         return float((nearest_level(observation, self.levels)[1] - observation).square().mean())
+
+
+@final
+class Sampler:
+    """Makes draw after draw of a source from tensors that keep their place, as a captured graph of a GPU needs them.
+
+    Args:
+        source: The source.
+        seeds: One seed per member.
+    """
+
+    def __init__(self, source: SyntheticSource, seeds: Sequence[int]) -> None:
+        self.source = source
+        self.streams = BatchStreams(len(seeds), source.device)
+        self._keys = tuple(source.seed + seed for seed in seeds)
+        self._rotation = _rotations(source.features, self._keys, 0).to(source.device, copy=True)
+
+    def seek(self, index: int) -> None:
+        """Choose the draw; what ``draw`` then does is the same for every one."""
+        place = (self.source.rank, STREAMS[self.source.split], index)
+        self.streams.start([stream_seed(key, *place) for key in self._keys])
+        if self.source.rotation == "redrawn":
+            self._rotation.copy_(_rotations(self.source.features, self._keys, index))
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Give target and observation of the chosen draw, ``(members, features, frames)`` each."""
+        noise = self.streams.normal((len(self._keys), self.source.features, self.source.frames))
+        target = nearest_level(noise, self.source.levels)[1]
+        return target, self._rotation @ target
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,8 @@
 """Weights of the losses that are minimised together."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 
 from torch import Tensor
 
@@ -45,9 +46,12 @@ class LossWeights:
             >>> weights["mel"], weights["commitment"], weights["entropy"]
             (15.0, 0.0, 0.1)
         """
-        weights = asdict(self)
-        others: dict[str, float] = weights.pop("others")
-        return weights | others
+        return dict(self._weights)
+
+    @cached_property
+    def _weights(self) -> dict[str, float]:
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "others"}
+        return own | self.others
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor | None:
         """Sum the weighted losses, tensors of one shape; ``None`` where every weight is zero.
@@ -60,7 +64,7 @@ class LossWeights:
             >>> LossWeights(commitment=0.5).total({"commitment": torch.tensor([2.0, 4.0])})
             tensor([1., 2.])
         """
-        weights = self.by_name()
+        weights = self._weights
         for name in sorted(set(losses) - set(weights)):
             raise ValueError(f"the loss {name!r} has no weight: give one under losses.others, 0 for none")
         for name in sorted(k for k, w in weights.items() if w and k not in losses):

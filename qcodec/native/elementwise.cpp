@@ -49,15 +49,15 @@ struct Lanes {
     }
 };
 
-// Sums of each row, where of(load, position) gives what one value contributes, or several that load reads at once.
+// Sums of each row, where of(load, position, row) gives what one value contributes, or several that load reads at once.
 template <class Terms> std::vector<Sums<double>> sum_rows(const Rows& shape, const Terms& of) {
     std::vector<Sums<double>> parts(shape.rows * shape.chunks()), rows(shape.rows);
-    for_chunks(shape, [&](int64_t, int64_t first, int64_t end, int64_t chunk) {
+    for_chunks(shape, [&](int64_t row, int64_t first, int64_t end, int64_t chunk) {
         Sums<wide> even, odd;
         Sums<double> sum;
         int64_t i = first;
-        for (; i + 2 * LANES <= end; i += 2 * LANES) even.add(of(Lanes(), i)), odd.add(of(Lanes(), i + LANES));
-        for (; i < end; ++i) sum.add(of(One(), i));
+        for (; i + 2 * LANES <= end; i += 2 * LANES) even.add(of(Lanes(), i, row)), odd.add(of(Lanes(), i + LANES, row));
+        for (; i < end; ++i) sum.add(of(One(), i, row));
         even.add(odd);
         for (int lane = 0; lane < LANES; ++lane) sum.add({even.a[lane], even.b[lane], even.c[lane]});
         parts[chunk] = sum;
@@ -88,28 +88,30 @@ void qcodec_nearest_level(const float* z, int64_t* index, float* value, double l
 
 // Mean of |x| of each row.
 void qcodec_mean_absolute(const float* x, float* mean, Rows shape) {
-    const auto sums = sum_rows(shape, [=](auto load, int64_t i) {
+    const auto sums = sum_rows(shape, [=](auto load, int64_t i, int64_t) {
         const auto value = load(x + i);
         return terms(value < 0 ? -value : value);
     });
     for (int64_t row = 0; row < shape.rows; ++row) mean[row] = float(sums[row].a / double(shape.values));
 }
 
-// Mean of (x - target)^2 of each row.
-void qcodec_mean_square(const float* x, const float* target, float* mean, Rows shape) {
-    const auto sums = sum_rows(shape, [=](auto load, int64_t i) {
-        const auto error = load(x + i) - load(target + i);
+// Mean of (x - target)^2 of each row; row r is compared with row r % targets.
+void qcodec_mean_square(const float* x, const float* target, float* mean, int64_t targets, Rows shape) {
+    const auto sums = sum_rows(shape, [=](auto load, int64_t i, int64_t row) {
+        const auto error = load(x + i) - load(target + i - row / targets * targets * shape.values);
         return terms(error * error);
     });
     for (int64_t row = 0; row < shape.rows; ++row) mean[row] = float(sums[row].a / double(shape.values));
 }
 
 // Its gradient 2 / n * grad * (x - target), with one grad for each row.
-void qcodec_mean_square_gradient(const float* x, const float* target, const float* grad, float* out, Rows shape) {
+void qcodec_mean_square_gradient(const float* x, const float* target, const float* grad, float* out, int64_t targets,
+                                 Rows shape) {
     for_chunks(shape, [=](int64_t row, int64_t first, int64_t end, int64_t) {
         const float scale = grad[row] * float(2 / double(shape.values));
+        const float* wanted = target - row / targets * targets * shape.values;
 #pragma omp simd
-        for (int64_t i = first; i < end; ++i) out[i] = (x[i] - target[i]) * scale;
+        for (int64_t i = first; i < end; ++i) out[i] = (x[i] - wanted[i]) * scale;
     });
 }
 
@@ -117,7 +119,7 @@ void qcodec_mean_square_gradient(const float* x, const float* target, const floa
 // of q is lost in rounding, grad itself.
 void qcodec_modified_gradient(const float* z, const float* z_q, const float* grad, float* out, int64_t centred,
                               Rows shape) {
-    const auto sums = sum_rows(shape, [=](auto load, int64_t i) {
+    const auto sums = sum_rows(shape, [=](auto load, int64_t i, int64_t) {
         const auto error = load(z_q + i) - load(z + i);
         return terms(error, error * error, error * load(grad + i));
     });
@@ -132,7 +134,7 @@ void qcodec_modified_gradient(const float* z, const float* z_q, const float* gra
 
 // z + gain * std(z) * noise; the mean of each row and its standard deviation are kept in statistics.
 void qcodec_noisy(const float* z, const float* noise, const float* gain, float* out, double* statistics, Rows shape) {
-    const auto sums = sum_rows(shape, [=](auto load, int64_t i) {
+    const auto sums = sum_rows(shape, [=](auto load, int64_t i, int64_t) {
         const auto value = load(z + i);
         return terms(value, value * value);
     });
@@ -152,7 +154,7 @@ void qcodec_noisy(const float* z, const float* noise, const float* gain, float* 
 // grad + (z - mean z) / ((n - 1) std(z)) * gain * <grad, noise>, where std(z) = 0 grad itself.
 void qcodec_noisy_gradient(const float* z, const float* noise, const float* gain, const double* statistics,
                            const float* grad, float* out, Rows shape) {
-    const auto sums = sum_rows(shape, [=](auto load, int64_t i) { return terms(load(grad + i) * load(noise + i)); });
+    const auto sums = sum_rows(shape, [=](auto load, int64_t i, int64_t) { return terms(load(grad + i) * load(noise + i)); });
     for_chunks(shape, [&](int64_t row, int64_t first, int64_t end, int64_t) {
         const double mean = statistics[2 * row], deviation = statistics[2 * row + 1];
         const double slope = gain[row] * sums[row].a / (double(shape.values - 1) * deviation);

@@ -34,8 +34,8 @@ class Elementwise:
         pointer, double, integer = ctypes.c_void_p, ctypes.c_double, ctypes.c_int64
         self._nearest_level = _typed(library.qcodec_nearest_level, [pointer] * 3 + [double] * 2)
         self._mean_absolute = _typed(library.qcodec_mean_absolute, [pointer] * 2)
-        self._mean_square = _typed(library.qcodec_mean_square, [pointer] * 3)
-        self._mean_square_gradient = _typed(library.qcodec_mean_square_gradient, [pointer] * 4)
+        self._mean_square = _typed(library.qcodec_mean_square, [pointer] * 3 + [integer])
+        self._mean_square_gradient = _typed(library.qcodec_mean_square_gradient, [pointer] * 4 + [integer])
         self._modified_gradient = _typed(library.qcodec_modified_gradient, [pointer] * 4 + [integer])
         self._noisy = _typed(library.qcodec_noisy, [pointer] * 5)
         self._noisy_gradient = _typed(library.qcodec_noisy_gradient, [pointer] * 6)
@@ -53,16 +53,16 @@ class Elementwise:
         return mean
 
     def mean_square(self, x: Tensor, target: Tensor, rows: int) -> Tensor:
-        """Give the mean of ``(x - target)^2`` of each row, ``(rows,)``."""
+        """Give the mean of ``(x - target)^2`` of each row, ``(rows,)``; row ``r`` has target ``r % len(target)``."""
         mean = x.new_empty(rows)
-        self._mean_square(x.data_ptr(), target.data_ptr(), mean.data_ptr(), _rows(x, rows))
+        self._mean_square(x.data_ptr(), target.data_ptr(), mean.data_ptr(), len(target), _rows(x, rows))
         return mean
 
     def mean_square_gradient(self, x: Tensor, target: Tensor, grad: Tensor) -> Tensor:
         """Give the gradient of ``x`` for that of ``mean_square``, ``(rows,)``."""
         out = torch.empty_like(x)
         self._mean_square_gradient(
-            x.data_ptr(), target.data_ptr(), grad.data_ptr(), out.data_ptr(), _rows(x, len(grad))
+            x.data_ptr(), target.data_ptr(), grad.data_ptr(), out.data_ptr(), len(target), _rows(x, len(grad))
         )  # fmt: skip
         return out
 

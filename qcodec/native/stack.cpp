@@ -61,11 +61,12 @@ struct Call {
     float* grad_x;     // null: not needed
     float* gradients;  // like parameters
     float* partial;    // like parameters, for each chunk
-    int64_t members, frames, chunks;
+    int64_t sources, frames, chunks;  // member m reads the signal number m % sources
 
     template <int LAYER, int KIND> const float* parameter(int64_t member) const {
         return parameters + member * PARAMETERS + parameters_before(LAYER, KIND);
     }
+    const float* signal(int64_t member) const { return x + member % sources * WIDTHS[0] * frames; }
 };
 
 INLINE vec prelu(vec u, float slope) { return u > vec{} ? u : slope * u; }
@@ -117,7 +118,7 @@ void forward_chunk(const Call& call, int64_t task) {
     for (int64_t t = first; t < first + CHUNK && t < call.frames; t += TILE) {
         const int count = call.frames - t < TILE ? int(call.frames - t) : TILE;
         float* kept_tile = call.kept ? call.kept + task * KEPT + (t - first) : nullptr;
-        const float* x = call.x + member * WIDTHS[0] * call.frames + t;
+        const float* x = call.signal(member) + t;
         copy_in<WIDTHS[0]>(workspace.tile[0], TILE, x, call.frames, count, TILE);
         forward_layers<0>(call, member, kept_tile);
         copy_out<WIDTHS[LAYERS]>(call.y + member * WIDTHS[LAYERS] * call.frames + t, workspace.tile[LAYERS % 2], TILE,
@@ -180,7 +181,7 @@ void backward_chunk(const Call& call, int64_t task) {
     const int count = call.frames - first < CHUNK ? int(call.frames - first) : CHUNK;
     const int padded = (count + TILE - 1) / TILE * TILE;
     const int64_t in = member * WIDTHS[0] * call.frames + first, out = member * WIDTHS[LAYERS] * call.frames + first;
-    copy_in<WIDTHS[0]>(workspace.h[0], STRIDE, call.x + in, call.frames, count, padded);
+    copy_in<WIDTHS[0]>(workspace.h[0], STRIDE, call.signal(member) + first, call.frames, count, padded);
     copy_in<WIDTHS[LAYERS]>(workspace.g, STRIDE, call.grad_y + out, call.frames, count, padded);
     rebuild_inputs<1>(call, member, call.kept + task * KEPT, padded);
     backward_layers<LAYERS - 1>(call, member, call.kept + task * KEPT, padded, call.partial + task * PARAMETERS);
@@ -204,18 +205,18 @@ extern "C" {
 // Frames of a chunk, and the floats that one chunk keeps for the backward pass and writes as partial sums.
 void qcodec_sizes(int64_t* sizes) { sizes[0] = CHUNK, sizes[1] = KEPT, sizes[2] = PARAMETERS; }
 
-void qcodec_forward(const float* parameters, const float* x, float* y, float* kept, int64_t members, int64_t frames,
-                    int64_t threads, Parallel parallel) {
+void qcodec_forward(const float* parameters, const float* x, float* y, float* kept, int64_t members,
+                    int64_t sources, int64_t frames, int64_t threads, Parallel parallel) {
     const int64_t chunks = (frames + CHUNK - 1) / CHUNK;
-    const Call call{parameters, x, y, kept, nullptr, nullptr, nullptr, nullptr, members, frames, chunks};
+    const Call call{parameters, x, y, kept, nullptr, nullptr, nullptr, nullptr, sources, frames, chunks};
     run([&](int64_t task) { forward_chunk(call, task); }, members * chunks, threads, parallel);
 }
 
 void qcodec_backward(const float* parameters, const float* x, float* kept, const float* grad_y, float* grad_x,
-                     float* gradients, float* partial, int64_t members, int64_t frames, int64_t threads,
-                     Parallel parallel) {
+                     float* gradients, float* partial, int64_t members, int64_t sources, int64_t frames,
+                     int64_t threads, Parallel parallel) {
     const int64_t chunks = (frames + CHUNK - 1) / CHUNK;
-    const Call call{parameters, x, nullptr, kept, grad_y, grad_x, gradients, partial, members, frames, chunks};
+    const Call call{parameters, x, nullptr, kept, grad_y, grad_x, gradients, partial, sources, frames, chunks};
     run([&](int64_t task) { backward_chunk(call, task); }, members * chunks, threads, parallel);
     run([&](int64_t member) { add_partial_sums(call, member); }, members, threads, parallel);
 }

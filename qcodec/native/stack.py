@@ -42,7 +42,8 @@ class Layers:
 class Kernel:
     """Forward and backward pass of a loaded library; all tensors are contiguous float32 on the CPU.
 
-    Parameters and their gradients are ``(M, P)``: weight, bias and slope of each layer in this order.
+    Parameters and their gradients are ``(M, P)``: weight, bias and slope of each layer in this order. Signals are
+    ``(S, F, T)``, where ``S`` divides ``M``: member ``m`` maps signal ``m % S``.
     """
 
     def __init__(self, library: ctypes.CDLL, layers: Layers) -> None:
@@ -52,34 +53,34 @@ class Kernel:
         self.layers = layers
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
         self._forward, self._backward = library.qcodec_forward, library.qcodec_backward
-        self._forward.argtypes = [pointer] * 4 + [integer] * 3 + [pointer]
-        self._backward.argtypes = [pointer] * 7 + [integer] * 3 + [pointer]
+        self._forward.argtypes = [pointer] * 4 + [integer] * 4 + [pointer]
+        self._backward.argtypes = [pointer] * 7 + [integer] * 4 + [pointer]
         self._forward.restype = self._backward.restype = None
         self._parallel = parallel_runtime()
 
     def forward(self, x: Tensor, parameters: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
         """Give the output ``(M, F, T)`` and, where asked for, what the backward pass needs."""
-        members, _, frames = x.shape
+        (members, _), (sources, _, frames) = parameters.shape, x.shape
         y = x.new_empty(members, self.layers.widths[-1], frames)
         kept = x.new_empty(members, -(-frames // self._chunk), self._kept) if keep else None
         self._forward(
             parameters.data_ptr(), x.data_ptr(), y.data_ptr(), None if kept is None else kept.data_ptr(),
-            members, frames, torch.get_num_threads(), self._parallel,
+            members, sources, frames, torch.get_num_threads(), self._parallel,
         )  # fmt: skip
         return y, kept
 
     def backward(
         self, x: Tensor, parameters: Tensor, kept: Tensor, grad_y: Tensor, need_grad_x: bool
     ) -> tuple[Tensor | None, Tensor]:
-        """Give the gradients of ``x``, where asked for, and of the parameters."""
-        members, _, frames = x.shape
-        grad_x = torch.empty_like(x) if need_grad_x else None
+        """Give the gradients of each member's signal ``(M, F, T)``, where asked for, and of the parameters."""
+        (members, _), (sources, features, frames) = parameters.shape, x.shape
+        grad_x = x.new_empty(members, features, frames) if need_grad_x else None
         gradients = torch.empty_like(parameters)
         partial = x.new_empty(members, kept.shape[1], self._partial)
         self._backward(
             parameters.data_ptr(), x.data_ptr(), kept.data_ptr(), grad_y.data_ptr(),
             None if grad_x is None else grad_x.data_ptr(), gradients.data_ptr(), partial.data_ptr(),
-            members, frames, torch.get_num_threads(), self._parallel,
+            members, sources, frames, torch.get_num_threads(), self._parallel,
         )  # fmt: skip
         return grad_x, gradients
 

@@ -55,10 +55,11 @@ class Quantizer(ABC, nn.Module):
 
     @property
     def independent(self) -> bool:
-        """Whether the entries of a batch are treated apart, without state or randomness, in training too.
+        """Whether the entries of a batch are treated apart and every call in training does the same, on tensors alone.
 
-        Only then may codecs that train side by side share one call and one instance; a subclass that can promise it
-        overrides this.
+        Random numbers then come from ``qcodec.streams`` only, there are no weights, and what else is remembered lies in
+        buffers and is the same for all entries. Only so may codecs that train side by side share one call and one
+        instance, and may a GPU repeat a recorded call. A subclass that can promise it overrides this.
         """
         return False
 

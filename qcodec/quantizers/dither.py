@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_embedding
+from qcodec.streams import normal_like
 
 
 @final
@@ -46,12 +47,17 @@ class AnnealedDither(Quantizer):
         self.done: Tensor
         self.register_buffer("done", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def independent(self) -> bool:
+        """Whether batch entries are treated apart: as the quantizer treats them."""
+        return self.quantizer.independent
+
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Quantize ``z``, in training with noise."""
         if self.training:
             check_embedding(z, "AnnealedDither")
             left = (1 - self.done / self.updates).clamp_min(0)
-            z = z + torch.randn_like(z) * (self.std * left).to(z.dtype)
+            z = z + normal_like(z) * (self.std * left).to(z.dtype)
             self.done += 1
         output: QuantizerOutput = self.quantizer(z, features=features, level=level)
         return output

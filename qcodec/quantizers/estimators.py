@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, final
 
-import torch
 from torch import Tensor, nn
 
 from qcodec.functional import modified_straight_through, noise_approximation, straight_through
+from qcodec.streams import normal_like, uniform_like
 
 Scope = Literal["tensor", "sample", "channel", "frame"]
 _DIMS: dict[str, tuple[int, ...]] = {"tensor": (0, 1, 2), "sample": (1, 2), "channel": (2,), "frame": (1,)}
@@ -28,14 +28,14 @@ class GradientEstimator(ABC, nn.Module):
     """Replaces the derivative of a quantizer, which is zero almost everywhere.
 
     A subclass writes ``estimate`` alone. ``exact`` says whether its training forward equals the quantized value;
-    ``independent``, whether it treats the entries of a batch apart and draws no random numbers.
+    ``independent``, whether it keeps to what ``Quantizer.independent`` asks.
     """
 
     exact: ClassVar[bool] = True
 
     @property
     def independent(self) -> bool:
-        """Whether batch entries are treated apart, without randomness; a subclass that promises it overrides this."""
+        """See ``Quantizer.independent``; a subclass that can promise it overrides this."""
         return False
 
     @final  # type: ignore[misc]  # torch declares `forward` as an attribute
@@ -130,10 +130,15 @@ class _NoiseEstimator(GradientEstimator, ABC):
         self.dims, self.draw_dims = scope_dims(scope), scope_dims(draw)
         self.enr_db, self.reading = (float(enr_db[0]), float(enr_db[1])), reading
 
+    @property
+    def independent(self) -> bool:
+        """Whether batch entries are treated apart: not where a deviation or a draw spans them."""
+        return 0 not in self.dims and 0 not in self.draw_dims
+
     def _gain(self, z: Tensor) -> Tensor:
         shape = [1 if d in self.draw_dims else n for d, n in enumerate(z.shape)]
         low, high = self.enr_db
-        gain = 10 ** (-(low + (high - low) * torch.rand(shape, device=z.device, dtype=z.dtype)) / 20)
+        gain = 10 ** (-(low + (high - low) * uniform_like(z, shape)) / 20)
         if self.reading == "absolute":
             gain = gain / z.detach().std(self.dims, keepdim=True)
         return gain
@@ -159,7 +164,7 @@ class NoiseApproximation(_NoiseEstimator):
 
     def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
         """Return the noisy embedding, attached to ``std(z)``."""
-        return noise_approximation(z, torch.randn_like(z), self._gain(z), self.dims)
+        return noise_approximation(z, normal_like(z), self._gain(z), self.dims)
 
 
 @final
@@ -171,5 +176,5 @@ class DetachedNoiseApproximation(_NoiseEstimator):
 
     def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
         """Return the noisy embedding with the gradient of the identity."""
-        noisy = noise_approximation(z.detach(), torch.randn_like(z), self._gain(z), self.dims)
+        noisy = noise_approximation(z.detach(), normal_like(z), self._gain(z), self.dims)
         return z + (noisy - z.detach())

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qcodec.codecs.base import AudioCodec, AudioOutput
-from qcodec.data.synthetic import STREAMS, stream_seed
 from qcodec.functional import gradient_gain, mean_absolute
 from qcodec.losses.adversarial import Adversary
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
+from qcodec.streams import STREAMS, stream_seed
 from qcodec.tasks.measures import Measures
 from qcodec.tasks.ranks import ranks_apart
 from qcodec.tasks.schedules import Exponential, Schedule

@@ -8,9 +8,11 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
-from qcodec.data.synthetic import STREAMS, DrawBlock, stream_seed
+from qcodec.data.synthetic import DrawBlock
 from qcodec.functional import mean_absolute, mean_squared_error
+from qcodec.quantizers.base import QuantizerOutput
 from qcodec.rate import effective_bits, empirical_entropy
+from qcodec.tasks.bench import Bench, pass_together
 from qcodec.tasks.ranks import ranks_apart
 from qcodec.tasks.schedules import Constant, Schedule
 from qcodec.tasks.system import System, SystemCodec
@@ -73,7 +75,7 @@ class SurrogateTask(LightningModule):
         self.seeds = range(seed, seed + seeds)
         self.features, self.divergence_ma_e = features, divergence_ma_e
         default = Constant() if schedule is None else schedule
-        self.losses = [s.losses for s in systems.values()]
+        self.losses = {name: system.losses for name, system in systems.items()}
         self.schedules = [default if s.schedule is None else s.schedule for s in systems.values()]
         self.systems = nn.ModuleDict({
             name: SystemCodec(
@@ -90,6 +92,7 @@ class SurrogateTask(LightningModule):
         self.register_buffer("sums", torch.zeros(2, len(systems), seeds))
         self.register_buffer("updates", torch.zeros(()))
         self._held_out: list[Tensor] = []
+        self._last_bench: Bench | None = None
         # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
         self._ddp_params_and_buffers_to_ignore = ["diverged_at", "sums", "updates"]
 
@@ -123,31 +126,41 @@ class SurrogateTask(LightningModule):
                 self._show_progress(stats[done - 1])
 
     def _update(self, optimizer: Any, block: DrawBlock, update: int, stats: Tensor) -> None:
+        bench = self._bench(block)
+        bench.seek(update)
         optimizer.zero_grad()
-        self._backward(block, update, stats)
+        stats.copy_(self._backward(bench))
         self._average_gradients()
         for group, schedule in zip(optimizer.param_groups, dict.fromkeys(self.schedules), strict=True):
             group["lr"] = schedule.learning_rate(update)
         optimizer.step()
 
-    def _backward(self, block: DrawBlock, update: int, stats: Tensor) -> None:
-        target, observed = self._draw(block, update)
-        noise_seeds = [stream_seed(seed, block.source.rank, STREAMS["noise"], update) for seed in self.seeds]
-        for index, (system, losses) in enumerate(zip(self.systems.values(), self.losses, strict=True)):
-            decoded, z, output = system(observed, noise_seeds)
-            mse = mean_squared_error(decoded, target)
-            weighted = losses.total(output.losses)
-            torch.autograd.backward(mse if weighted is None else mse + weighted, torch.ones_like(mse))
-            stats[0, index] = mse.detach()
-            stats[1, index] = mean_absolute(z.detach())
+    def _backward(self, bench: Bench) -> Tensor:
+        """Find the gradients of every member; gives MSE and MA-E ``(2, systems, seeds)``."""
+        target, observed = bench.sampler.draw()
+        mse: dict[str, Tensor] = {}
+        ma_e: dict[str, Tensor] = {}
+        for group in bench.groups:
+            passage = pass_together(list(group.values()), observed, bench.noise)
+            losses = [mean_squared_error(passage.decoded, target)]
+            for name, output in zip(group, passage.outputs, strict=True):
+                if (total := self.losses[name].total(output.losses)) is not None:
+                    losses.append(total)
+            torch.autograd.backward(losses, [torch.ones_like(loss) for loss in losses])
+            mse.update(zip(group, losses[0].detach().chunk(len(group)), strict=True))
+            ma_e.update(zip(group, mean_absolute(passage.z.detach()).chunk(len(group)), strict=True))
+        return torch.stack([torch.stack([row[name] for name in self.systems]) for row in (mse, ma_e)])
 
-    def _draw(self, block: DrawBlock, index: int) -> tuple[Tensor, Tensor]:
+    def _bench(self, block: DrawBlock) -> Bench:
         if block.source.features != self.features:
             raise ValueError(
                 f"the data has {block.source.features} features a frame and the task {self.features}: "
                 "set data.init_args.features and model.init_args.features alike"
             )
-        return block.source.draw(index, self.seeds)
+        if self._last_bench is None or self._last_bench.sampler.source != block.source:
+            systems = {name: system for name, system in self.systems.items() if isinstance(system, SystemCodec)}
+            self._last_bench = Bench(block.source, self.seeds, systems)
+        return self._last_bench
 
     def _average_gradients(self) -> None:
         if self.trainer.world_size > 1:
@@ -187,14 +200,25 @@ class SurrogateTask(LightningModule):
     def validation_step(self, block: DrawBlock, batch_idx: int) -> None:
         """Measure every member with the hard quantizer on held-out draws."""
         for index in range(block.first, block.first + block.count):
-            target, observed = self._draw(block, index)
+            target, _, passed = self._pass(block, index)
             rows = []
-            for system in self.systems.values():
-                decoded, _, output = system(observed, self.seeds)
+            for _, output, decoded in passed.values():
                 hard_mse = mean_squared_error(decoded, target)
                 rows.append(torch.stack([hard_mse, output.bits.mean(dim=1), empirical_entropy(output.codes)]))
             self._held_out.append(torch.stack(rows, dim=1))
             self._levels = block.source.levels
+
+    def _pass(
+        self, block: DrawBlock, index: int
+    ) -> tuple[Tensor, Tensor, dict[str, tuple[Tensor, QuantizerOutput, Tensor]]]:
+        """Give target, observation and each system's embedding, output and decoded signal of a held-out draw."""
+        bench = self._bench(block)
+        bench.seek(index)
+        target, observed = bench.sampler.draw()
+        passed: dict[str, tuple[Tensor, QuantizerOutput, Tensor]] = {}
+        for group in bench.groups:
+            passed.update(zip(group, pass_together(list(group.values()), observed, bench.noise).each(), strict=True))
+        return target, observed, {name: passed[name] for name in self.systems}
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the held-out draws."""
@@ -213,10 +237,9 @@ class SurrogateTask(LightningModule):
 
     def predict_step(self, block: DrawBlock, batch_idx: int) -> dict[str, dict[str, Tensor]]:
         """Give target, observation and, for each system, codes and decoded signal of the block's first draw."""
-        target, observed = self._draw(block, block.first)
+        target, observed, passed = self._pass(block, block.first)
         result = {"data": {"target": target, "observation": observed}}
-        for name, system in self.systems.items():
-            decoded, z, output = system(observed, self.seeds)
+        for name, (z, output, decoded) in passed.items():
             result[name] = {"embedding": z, "codes": output.codes, "decoded": decoded}
         return result
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
-from qcodec.data.synthetic import STREAMS, stream_seed
 from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.streams import STREAMS, BatchStreams, drawing_from, stream_seed
 from qcodec.tasks.schedules import Schedule
 
 
@@ -34,8 +34,8 @@ class System:
 class SystemCodec(nn.Module):
     """The codecs of one system, a member per seed.
 
-    Members share one quantizer where it treats the entries of a batch apart; one that has weights or draws random
-    numbers is copied for each member, so that a member trains exactly as it would alone.
+    Members share one quantizer where it promises to treat the entries of a batch apart; any other is copied for each
+    member, so that a member trains exactly as it would alone.
 
     Args:
         quantizer: Quantizer; copied, not shared.
@@ -59,27 +59,15 @@ class SystemCodec(nn.Module):
                     if callable(reset := getattr(module, "reset_parameters", None)):
                         reset()
 
-    def forward(self, x: Tensor, noise_seeds: Sequence[int]) -> tuple[Tensor, Tensor, QuantizerOutput]:
-        """Encode, quantize and decode signals ``(members, features, T)``.
-
-        Args:
-            x: Signals.
-            noise_seeds: One seed per member for the random numbers of the quantizer.
-
-        Returns:
-            Decoded signals ``(members, features, T)``, embeddings ``(members, D, T)`` and the quantizer's output.
-        """
-        z, _ = self.codec.encode(x)
-        output = self._quantize(z, noise_seeds)
-        return self.codec.decode(output.z_hat), z, output
-
-    def _quantize(self, z: Tensor, noise_seeds: Sequence[int]) -> QuantizerOutput:
+    def quantize(self, z: Tensor, noise: BatchStreams) -> QuantizerOutput:
+        """Quantize embeddings ``(members, D, T)`` with random numbers from ``noise``, which has a stream per member."""
         if self.quantizers[0].independent:
-            shared: QuantizerOutput = self.quantizers[0](z)
+            with drawing_from(noise):
+                shared: QuantizerOutput = self.quantizers[0](z)
             return shared
         outputs = []
         with torch.random.fork_rng(devices=[z.device] if z.is_cuda else []):
-            for quantizer, member, seed in zip(self.quantizers, torch.split(z, 1), noise_seeds, strict=True):
+            for quantizer, member, seed in zip(self.quantizers, torch.split(z, 1), noise.seeds, strict=True):
                 # torch.manual_seed prepares every kind of accelerator, at the cost of a whole stack
                 (torch.default_generator if z.is_cpu else torch).manual_seed(seed)
                 outputs.append(quantizer(member))

@@ -1,0 +1,155 @@
+"""Streams of random numbers that depend on a key alone, however the work that uses them is shared out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+# What a stream of random numbers is for, as a part of its seed: equal keys with another purpose never meet.
+STREAMS = {"rotation": 0, "train": 1, "val": 2, "test": 3, "predict": 4, "noise": 5, "weights": 6}
+STREAMS |= {"file": 7, "offset": 8, "level": 9, "phase": 10}
+
+
+def stream_seed(*key: int) -> int:
+    """Mix integers into one 63-bit seed (SplitMix64, Steele et al., OOPSLA 2014), so that near keys give far seeds.
+
+    Example:
+        >>> stream_seed(0, 1) != stream_seed(1, 0)
+        True
+    """
+    state = 0
+    for part in key:
+        state = (state + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Which numbers are drawn: the how manyth time, how they are distributed, and what they fill."""
+
+    index: int
+    kind: Literal["normal", "uniform"]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+@final
+class BatchStreams:
+    """Random numbers for a batch, each entry's from a stream of its own.
+
+    The ``i``-th draw for an entry depends on the entry's seed, on ``i`` and on what is drawn, not on the other entries
+    or on what was drawn before. Users that take turns (``rewind``) and draw alike share the numbers, which are drawn
+    once and must not be changed in place.
+
+    Args:
+        entries: Number of entries.
+        device: Where to draw.
+
+    Attributes:
+        seeds: One seed per entry.
+
+    Example:
+        >>> streams = BatchStreams(2, torch.device("cpu"))
+        >>> streams.start([5, 6])
+        >>> both = streams.normal((2, 3))
+        >>> streams.start([6, 7])
+        >>> bool((streams.normal((2, 3))[0] == both[1]).all())
+        True
+    """
+
+    def __init__(self, entries: int, device: torch.device | str) -> None:
+        self.entries, self.device = entries, torch.device(device)
+        self.seeds: tuple[int, ...] = (0,) * entries
+        self._next = 0
+        self._generators: dict[_Draw, list[torch.Generator]] = {}
+        self._drawn: dict[_Draw, Tensor] = {}
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """Every generator that was needed so far."""
+        return [generator for each in self._generators.values() for generator in each]
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Begin anew with one seed per entry."""
+        if len(seeds) != self.entries:
+            raise ValueError(f"{len(seeds)} seeds for {self.entries} entries of a batch: give one seed per entry")
+        self.seeds, self._next = tuple(seeds), 0
+        self._drawn.clear()
+        for draw, generators in self._generators.items():
+            self._seed(draw, generators)
+
+    def rewind(self) -> None:
+        """Begin again with the same seeds: the same draws give the same numbers."""
+        self._next = 0
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draw standard normal numbers of a shape whose first dimension counts the entries."""
+        return self._draw("normal", shape, dtype)
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draw numbers that are uniform in [0, 1), of a shape whose first dimension counts the entries."""
+        return self._draw("uniform", shape, dtype)
+
+    def _draw(self, kind: Literal["normal", "uniform"], shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        if not shape or shape[0] != self.entries:
+            raise ValueError(f"numbers of shape {tuple(shape)} are no batch of {self.entries} entries with a seed each")
+        draw = _Draw(self._next, kind, tuple(shape), dtype)
+        self._next += 1
+        if draw not in self._drawn:
+            if draw not in self._generators:
+                self._generators[draw] = [torch.Generator(self.device) for _ in range(self.entries)]
+                self._seed(draw, self._generators[draw])
+            numbers = torch.empty(draw.shape, dtype=dtype, device=self.device)
+            for entry, generator in zip(numbers, self._generators[draw], strict=True):
+                if kind == "normal":
+                    entry.normal_(generator=generator)
+                else:
+                    entry.uniform_(generator=generator)
+            self._drawn[draw] = numbers
+        return self._drawn[draw]
+
+    def _seed(self, draw: _Draw, generators: Sequence[torch.Generator]) -> None:
+        for seed, generator in zip(self.seeds, generators, strict=True):
+            generator.manual_seed(stream_seed(seed, draw.index) if draw.index else seed)
+
+
+_current: ContextVar[BatchStreams | None] = ContextVar("current", default=None)
+
+
+@contextmanager
+def drawing_from(streams: BatchStreams) -> Iterator[None]:
+    """Let ``normal_like`` and ``uniform_like`` draw from these streams, from their beginning."""
+    streams.rewind()
+    token = _current.set(streams)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def normal_like(x: Tensor) -> Tensor:
+    """Draw standard normal numbers of the shape, dtype and device of ``x``, from the streams in use if there are any.
+
+    Example:
+        >>> streams = BatchStreams(2, "cpu")
+        >>> with drawing_from(streams):
+        ...     first = normal_like(torch.empty(2, 3))
+        >>> with drawing_from(streams):
+        ...     bool((normal_like(torch.empty(2, 3)) == first).all())
+        True
+    """
+    streams = _current.get()
+    return torch.randn_like(x) if streams is None else streams.normal(x.shape, x.dtype)
+
+
+def uniform_like(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Draw numbers that are uniform in [0, 1), of the dtype and device of ``x``, as ``normal_like`` does."""
+    streams = _current.get()
+    return torch.rand(*shape, dtype=x.dtype, device=x.device) if streams is None else streams.uniform(shape, x.dtype)

@@ -1,0 +1,86 @@
+"""The work of one update, shared by all members that are built alike."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from qcodec.codecs.stack import apply_stacks
+from qcodec.data.synthetic import Sampler, SyntheticSource
+from qcodec.quantizers.base import QuantizerOutput
+from qcodec.streams import STREAMS, BatchStreams, stream_seed
+from qcodec.tasks.system import SystemCodec
+
+# Members that share a call on a CPU: more save little of what a call costs, and their signals do not fit the cache.
+_MOST_ON_CPU = 10
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What systems side by side make of signals, the members of one system after those of the other.
+
+    Attributes:
+        z: ``(members, D, T)`` embeddings.
+        outputs: What each system's quantizer gives.
+        decoded: ``(members, features, T)`` decoded signals.
+    """
+
+    z: Tensor
+    outputs: Sequence[QuantizerOutput]
+    decoded: Tensor
+
+    def each(self) -> Iterator[tuple[Tensor, QuantizerOutput, Tensor]]:
+        """Give embeddings, output and decoded signals of one system after the other."""
+        parts = (values.chunk(len(self.outputs)) for values in (self.z, self.decoded))
+        return ((z, output, decoded) for z, output, decoded in zip(next(parts), self.outputs, next(parts), strict=True))
+
+
+def pass_together(systems: Sequence[SystemCodec], x: Tensor, noise: BatchStreams) -> Passage:
+    """Encode, quantize and decode signals ``(seeds, features, T)`` by systems whose codecs are built alike."""
+    z = apply_stacks([system.codec.encoder for system in systems], x)
+    parts = z.chunk(len(systems))
+    outputs = [system.quantize(part, noise) for system, part in zip(systems, parts, strict=True)]
+    z_hat = outputs[0].z_hat if len(systems) == 1 else torch.cat([output.z_hat for output in outputs])
+    return Passage(z, outputs, apply_stacks([system.codec.decoder for system in systems], z_hat))
+
+
+@final
+class Bench:
+    """Where systems are tried: their data, their noise, and which of them share their work.
+
+    Args:
+        source: The data's source.
+        seeds: One seed per member of a system.
+        systems: The systems by name.
+
+    Attributes:
+        sampler: Draws the data.
+        noise: Random numbers for the quantizers, a stream per seed.
+        groups: Systems whose codecs are built alike, by name.
+    """
+
+    def __init__(self, source: SyntheticSource, seeds: Sequence[int], systems: Mapping[str, SystemCodec]) -> None:
+        self.sampler = Sampler(source, seeds)
+        self.noise = BatchStreams(len(seeds), source.device)
+        self._seeds = tuple(seeds)
+        on_cpu = torch.device(source.device).type == "cpu"
+        self.groups = _built_alike(systems, _MOST_ON_CPU // len(seeds) if on_cpu else len(systems))
+
+    def seek(self, index: int) -> None:
+        """Choose the draw of data and noise."""
+        self.sampler.seek(index)
+        key = (self.sampler.source.rank, STREAMS["noise"], index)
+        self.noise.start([stream_seed(seed, *key) for seed in self._seeds])
+
+
+def _built_alike(systems: Mapping[str, SystemCodec], most: int) -> list[dict[str, SystemCodec]]:
+    """Group systems whose codecs are built alike, at most ``most`` in a group, but one at least."""
+    alike: dict[object, list[dict[str, SystemCodec]]] = {}
+    for name, system in systems.items():
+        groups = alike.setdefault((system.codec.encoder.layers, system.codec.decoder.layers), [{}])
+        if len(groups[-1]) >= max(1, most):
+            groups.append({})
+        groups[-1][name] = system
+    return [group for groups in alike.values() for group in groups]
