@@ -65,6 +65,7 @@ ONLY_IN = {
     "torchaudio": {"data/download.py"},
     "torchmetrics": {"metrics", "tasks"},
     "jsonargparse": {"cli"},
+    "triton": {"native/triton_*_kernels.py"},
 }
 
 
