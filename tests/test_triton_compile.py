@@ -18,7 +18,7 @@ from qcodec.native.stack import Layers
 
 def compiled(function, warps, **constants):
     signature = {name: "*fp32" for name in function.arg_names} | dict.fromkeys(constants, "constexpr")
-    signature |= {name: "i32" for name in ("frames", "size", "parts") if name in signature}
+    signature |= {name: "i32" for name in ("sources", "frames", "size", "parts") if name in signature}
     aligned = [name for name in signature if signature[name] == "*fp32" or name == "frames"]
     attributes = {(function.arg_names.index(name),): [["tt.divisibility", 16]] for name in aligned}
     source = triton.compiler.ASTSource(function, signature, constants, attributes)

@@ -95,6 +95,13 @@ def test_a_frame_that_is_not_finite_spoils_only_its_own_output(bad):
         assert torch.equal(ours[..., 18:], before[..., 18:])
 
 
+def test_members_take_turns_with_fewer_signals():
+    x, parameters, grad_y = drawn(SMALL, 4, 5)
+    shared = outcome(TritonKernel(SMALL), x[:2].clone(), parameters, grad_y)
+    repeated = outcome(TritonKernel(SMALL), x[:2].repeat(2, 1, 1), parameters, grad_y)
+    assert all(map(torch.equal, shared, repeated))
+
+
 def test_only_what_is_asked_for_is_kept_and_derived():
     x, parameters, grad_y = drawn(SMALL, 1, 5)
     native = TritonKernel(SMALL)

@@ -62,29 +62,29 @@ class TritonKernel:
 
     def forward(self, x: Tensor, parameters: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
         """Give the output ``(M, F, T)`` and, where asked for, what the backward pass needs."""
-        members, _, frames = x.shape
+        (members, _), (sources, _, frames) = parameters.shape, x.shape
         y = x.new_empty(members, self.layers.widths[-1], frames)
         kept = x.new_empty(members, self._plan.kept_at[-1], frames) if keep else None
         block, warps = self._forward_tile
         with current(x):
             _kernels().stack_forward[-(-frames // block), members](
-                x, parameters, y, y if kept is None else kept, frames, self._plan, keep, block, num_warps=warps
+                x, parameters, y, y if kept is None else kept, sources, frames, self._plan, keep, block, num_warps=warps
             )
         return y, kept
 
     def backward(
         self, x: Tensor, parameters: Tensor, kept: Tensor, grad_y: Tensor, need_grad_x: bool
     ) -> tuple[Tensor | None, Tensor]:
-        """Give the gradients of ``x``, where asked for, and of the parameters."""
-        members, _, frames = x.shape
+        """Give the gradients of each member's signal ``(M, F, T)``, where asked for, and of the parameters."""
+        (members, size), (sources, features, frames) = parameters.shape, x.shape
         block, warps = self._backward_tile
-        tiles, size = -(-frames // block), parameters.shape[1]
-        grad_x, gradients = torch.empty_like(x) if need_grad_x else None, torch.empty_like(parameters)
+        tiles, gradients = -(-frames // block), torch.empty_like(parameters)
+        grad_x = x.new_empty(members, features, frames) if need_grad_x else None
         partial = x.new_empty(members, tiles, size)
         with current(x):
             _kernels().stack_backward[tiles, members](
-                x, parameters, kept, grad_y, x if grad_x is None else grad_x, partial, frames,
-                self._plan, need_grad_x, block, num_warps=warps,
+                x, parameters, kept, grad_y, x if grad_x is None else grad_x, partial,
+                sources, frames, self._plan, need_grad_x, block, num_warps=warps,
             )  # fmt: skip
             _kernels().add_partial_sums[-(-size // _COLUMNS), members](
                 partial, gradients, size, tiles, _COLUMNS, num_warps=4

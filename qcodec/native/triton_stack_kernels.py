@@ -3,20 +3,21 @@
 Tensors are (member, feature, frame) with the frames contiguous, and a tile is (feature, frame). Its features are padded
 with zeros to ``plan.padded``. Every layer restores these zeros: a number that is not finite would otherwise spread
 through the padding. ``plan`` is a ``Plan`` of ``qcodec.native.triton_stack``; loops over its layers are unrolled.
+Member ``m`` reads the signal number ``m % sources``.
 """
 
 import triton
 import triton.language as tl
 
 
-@triton.jit
-def stack_forward(x, parameters, y, kept, frames, plan: tl.constexpr, keep: tl.constexpr, block: tl.constexpr):
+@triton.jit(do_not_specialize=["sources"])
+def stack_forward(x, parameters, y, kept, sources, frames, plan: tl.constexpr, keep: tl.constexpr, block: tl.constexpr):
     """Write the output and, where asked for, what the backward pass needs."""
     member = tl.program_id(1).to(tl.int64)
     column = tl.program_id(0) * block + tl.arange(0, block)[None, :]
     parameters += member * plan.parameters_at[3 * len(plan.skip)]
     kept += member * plan.kept_at[len(plan.skip)] * frames
-    h = load_tile(x + member * plan.widths[0] * frames, column, frames, plan, 0)
+    h = load_tile(x + member % sources * plan.widths[0] * frames, column, frames, plan, 0)
     for layer in tl.static_range(len(plan.skip)):
         row = tl.arange(0, plan.padded[layer + 1])[:, None]
         inside = row < plan.widths[layer + 1]
@@ -35,14 +36,15 @@ def stack_forward(x, parameters, y, kept, frames, plan: tl.constexpr, keep: tl.c
     store_tile(y + member * plan.widths[len(plan.skip)] * frames, column, frames, h, plan, len(plan.skip))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["sources"])
 def stack_backward(
-    x, parameters, kept, grad_y, grad_x, partial, frames, plan: tl.constexpr, need_x: tl.constexpr, block: tl.constexpr
-):
+    x, parameters, kept, grad_y, grad_x, partial, sources, frames, plan: tl.constexpr, need_x: tl.constexpr,
+    block: tl.constexpr,
+):  # fmt: skip
     """Write the gradient of the input, where asked for, and the tile's part of the gradients of the parameters."""
     member = tl.program_id(1).to(tl.int64)
     column = tl.program_id(0) * block + tl.arange(0, block)[None, :]
-    x += member * plan.widths[0] * frames
+    x += member % sources * plan.widths[0] * frames
     parameters += member * plan.parameters_at[3 * len(plan.skip)]
     kept += member * plan.kept_at[len(plan.skip)] * frames
     partial += (member * tl.num_programs(0) + tl.program_id(0)) * plan.parameters_at[3 * len(plan.skip)]
@@ -72,7 +74,7 @@ def stack_backward(
         store_tile(grad_x + member * plan.widths[0] * frames, column, frames, g, plan, 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size", "parts"])
 def add_partial_sums(partial, total, size, parts, block: tl.constexpr):
     """Add the parts of each member's gradients, always in the same order."""
     column = tl.program_id(0) * block + tl.arange(0, block)[None, :]
