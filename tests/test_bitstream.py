@@ -13,6 +13,7 @@ from qcodec.bitstream.settings import Settings
 from qcodec.bitstream.stream import Bitstream
 from qcodec.bitstream.tables import Tables, fit_tables
 from qcodec.loudness import integrated_loudness
+from qcodec.quantizers.allocators import Allocation, RateAllocator
 
 
 def draw(*shape, seed=0):
@@ -128,6 +129,45 @@ def test_a_rate_that_cannot_be_met_is_an_error_and_one_beyond_all_stages_takes_t
         header, _ = encoded(codec, audio, Settings(kbps=1e6))
         whole = codec(audio[None], level=header.level)
         assert (whole.quantized.codes >= 0).all()
+
+
+@pytest.mark.parametrize("make", [tiny_codec, variable_codec])
+def test_a_recording_that_is_analysed_once_is_sent_as_it_would_be_encoded_at_each_level(make, tmp_path):
+    codec, audio = make(), 0.1 * draw(2, 3000)
+    with open(tmp_path / "part", "w+b") as part:
+        analysed = Bitstream(codec).analyse(recording_of(audio, 16000), part, loudness=-20.0)
+        for level in (1.0, 3.0, None, 2.0):
+            file = io.BytesIO()
+            Bitstream(codec).send(analysed, file, level)
+            assert file.getvalue() == encoded(codec, audio, Settings(level, loudness=-20.0))[1]
+
+
+class FirstStages(RateAllocator):
+    """Sends the first ``level`` stages, and one more of some frames if there are bursts."""
+
+    def __init__(self, bursts=False):
+        super().__init__()
+        self.bursts = bursts
+
+    def forward(self, z, stages, *, features=None, level=None):
+        depth = torch.full(z.shape[::2], int(level or 1))
+        depth[:, 3:5] += self.bursts
+        mask = (torch.arange(stages)[:, None] < depth[:, None]).to(z)
+        return Allocation(mask, stages)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_an_allocator_from_elsewhere_pays_for_depths_only_where_they_differ(level):
+    audio = 0.1 * draw(1, 8000)
+    for bursts in (False, True):
+        codec = tiny_codec(allocator=FirstStages(bursts))
+        header, data = encoded(codec, audio, Settings(level))
+        assert (header.depth, header.stages) == (("coded", 3) if bursts else ("constant", level))
+        whole = codec(audio[None], level=level)
+        torch.testing.assert_close(decoded(codec, data), whole.audio[:, 0], rtol=0, atol=2e-5)
+        assert bursts or payload_bits(header, data) - whole.quantized.bits.sum() <= 8 * CHUNK_HEAD.size + 64
+        with pytest.raises(ValueError, match="FirstStages cannot be searched for a rate: give a level"):
+            encoded(codec, audio, Settings(kbps=10))
 
 
 def test_loudness_is_brought_to_the_models_and_back_with_the_balance_of_channels_kept():

@@ -59,6 +59,21 @@ def test_the_rate_of_every_recording_grows_with_the_level(codecs, audio, tmp_pat
         assert rates[-1] > rates[0]
 
 
+def test_the_encoder_sees_each_recording_once_whatever_the_number_of_levels(codecs, audio, monkeypatch):
+    seen, encode = [], DacCodec.encode
+
+    def counted(self, x):
+        seen.append(x.shape)
+        return encode(self, x)
+
+    monkeypatch.setattr(DacCodec, "encode", counted)
+    words = ["evaluate", "in", "--checkpoint", "vbr.pth", "--device", "cpu", "--points"]
+    assert main([*words, "1"]) == 0
+    once = seen.copy()
+    assert main([*words, "4"]) == 0
+    assert seen == once + once
+
+
 def test_nothing_is_written_where_something_is_missing(codecs, audio, tmp_path, capsys):
     assert main(["evaluate", "in", "--checkpoint", "cbr.pth", "absent.pth", "--device", "cpu"]) == 1
     assert "absent.pth" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import torch
 
 from qcodec.bitstream.codes import Codes, regroup
 from qcodec.bitstream.container import CHUNK_FRAMES
-from qcodec.bitstream.rate_search import at_level
+from qcodec.bitstream.dials import dial_of
 from qcodec.bitstream.recording import Recording
 from qcodec.bitstream.stream import Bitstream
 from qcodec.bitstream.tables import Tables
@@ -51,8 +51,7 @@ def add_tables(path: Path, output: Path, tables: Tables) -> None:
 
 def codes_to_fit(bitstream: Bitstream, recording: Recording) -> Iterator[Codes]:
     """Give the codes of a recording that tables are fitted to: every code, or those sent at ``LEVELS`` one by one."""
-    for block in regroup(bitstream.analysed(recording.blocks()), CHUNK_FRAMES):
-        if bitstream.per_frame:
-            yield from (at_level(block, level) for level in LEVELS)
-        else:
-            yield block[:, :-1]
+    levels = LEVELS if bitstream.per_frame else (None,)
+    dial = dial_of(bitstream.quantizer.allocator, bitstream.quantizer.n_codebooks, levels)
+    for block in regroup(bitstream.rows(recording.blocks(), dial), CHUNK_FRAMES):
+        yield from (dial.sent(block, level) for level in levels)

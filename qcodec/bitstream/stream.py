@@ -2,26 +2,27 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, final
 
 import torch
 from torch import Tensor
 
+from qcodec.bitstream.analysed import Analysed
 from qcodec.bitstream.codes import Codes, regroup
 from qcodec.bitstream.container import CHUNK_FRAMES, Chunk, ChunkWriter, read_chunks
+from qcodec.bitstream.dials import Dial, OwnDial, dial_of
 from qcodec.bitstream.entropy import pack, unpack
 from qcodec.bitstream.fingerprint import fingerprint
 from qcodec.bitstream.header import MAX_CHANNELS, Header, read_header
-from qcodec.bitstream.rate_search import Spool, at_level, level_for, stages_for
 from qcodec.bitstream.recording import Recording, amplified, loudness_gain
 from qcodec.bitstream.settings import Settings
+from qcodec.bitstream.spool import Block, Spool
 from qcodec.bitstream.tables import Tables, uniform_tables
 from qcodec.bitstream.windows import Window, decoder_context, encoder_context, windows
 from qcodec.codecs.dac import DacCodec
-from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, evaluation_depth
-from qcodec.quantizers.importance import ImportanceMask
+from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout
 from qcodec.quantizers.residual import ResidualVQ
 
 
@@ -97,19 +98,55 @@ class Bitstream:
             ValueError: For settings that the model or the recording does not allow, or too many channels.
         """
         settings = settings or Settings()
-        if recording.channels > MAX_CHANNELS:
-            raise ValueError(f"{recording.channels} channels are more than {MAX_CHANNELS}: encode them apart")
+        if settings.kbps is not None or isinstance(self._dial(), OwnDial):
+            with tempfile.TemporaryFile() as part:
+                analysed = self.analyse(recording, part, [settings.level], settings.loudness)
+                return self.send(analysed, file, settings.level, settings.kbps)
+        _check_channels(recording)
         gain = loudness_gain(recording, self.codec.sample_rate, settings.loudness)
         recording, samples = amplified(recording, gain), _Samples()
-        if settings.kbps is None:
-            header = self.header(recording, settings, settings.level, gain)
-            return self._write(header, self.codes(samples.counted(recording), settings.level), samples, file)
-        with tempfile.TemporaryFile() as part:
-            spool = Spool(part, regroup(self.analysed(samples.counted(recording)), CHUNK_FRAMES))
-            level = self._level(spool, settings.kbps * 1000 * samples.count / self.codec.sample_rate)
-            header = self.header(recording, settings, level, gain)
-            codes = (self._at_level(block, level) for block in spool)
-            return self._write(header, codes, samples, file)
+        header = self.header(recording, settings, settings.level, gain, self._dial().depth((), settings.level))
+        codes = self.codes(samples.counted(recording), settings.level)
+        return self._write(header, codes, file).close(samples.count)
+
+    def analyse(
+        self,
+        recording: Recording,
+        part: BinaryIO,
+        levels: Sequence[float | None] = (None,),
+        loudness: float | None = None,
+    ) -> Analysed:
+        """Encode a recording once, to be sent at any level.
+
+        Args:
+            recording: Read once, and once more where its loudness is asked for.
+            part: Empty temporary file that holds what is kept; it stays open while the result is in use.
+            levels: Those it may be sent at, where the model's allocator is not of this project; else any will do.
+            loudness: As in ``Settings``.
+
+        Raises:
+            ValueError: For too many channels.
+        """
+        _check_channels(recording)
+        gain = loudness_gain(recording, self.codec.sample_rate, loudness)
+        recording, samples, dial = amplified(recording, gain), _Samples(), self._dial(levels)
+        spool = Spool(part, regroup(self.rows(samples.counted(recording), dial), CHUNK_FRAMES))
+        return Analysed(recording, samples.count, gain, loudness, spool, dial)
+
+    def send(self, analysed: Analysed, file: BinaryIO, level: float | None = None, kbps: float | None = None) -> Header:
+        """Write an analysed recording, at a level or the highest one that takes no more than a rate.
+
+        Raises:
+            ValueError: For a level or a rate that the model or the recording does not allow.
+        """
+        settings = Settings(level, kbps, analysed.loudness)
+        if kbps is not None:
+            bits = kbps * 1000 * analysed.samples / self.codec.sample_rate
+            level = analysed.dial.level_for(analysed.spool, self.tables, bits)
+        depth = analysed.dial.depth(analysed.spool, level)
+        codes = (analysed.dial.sent(block, level) for block in analysed.spool)
+        header = self.header(analysed.recording, settings, level, analysed.gain_db, depth)
+        return self._write(header, codes, file).close(analysed.samples)
 
     def decode(self, file: BinaryIO) -> Decoded:
         """Read a file's header; its audio follows as the blocks are read.
@@ -122,11 +159,11 @@ class Bitstream:
         codes = (unpack(c.payload, (header.channels, c.frames), tables) for c in read_chunks(file, header))
         return Decoded(header, self._audio(codes, header))
 
-    def header(self, recording: Recording, settings: Settings, level: float | None, gain_db: float) -> Header:
-        """Give the header of a recording whose length is not known yet."""
-        most = self.quantizer.n_codebooks
-        stages = most if self.per_frame else evaluation_depth(level, most, training=False)
-        tables = self.tables if self.per_frame else self.tables.constant(stages)
+    def header(
+        self, recording: Recording, settings: Settings, level: float | None, gain_db: float, depth: int | None
+    ) -> Header:
+        """Give the header of a recording of unknown length, with one depth for all frames or ``None``."""
+        tables = self.tables if depth is None else self.tables.constant(depth)
         return Header(
             model=self.model,
             tables=tables.id,
@@ -135,10 +172,10 @@ class Bitstream:
             length=1,
             original_rate=recording.original_rate,
             original_length=recording.original_length,
-            stages=stages,
+            stages=tables.stages,
             codebook_size=self.quantizer.codebook_size,
             hop_length=self.codec.hop_length,
-            depth="coded" if self.per_frame else "constant",
+            depth="coded" if depth is None else "constant",
             gain_db=gain_db,
             level=level,
             kbps=settings.kbps,
@@ -166,9 +203,14 @@ class Bitstream:
         raise ValueError("was coded with tables that this model file does not hold: give the one that it was made with")
 
     def would_write(self, header: Header, recording: Recording, settings: Settings) -> bool:
-        """Whether ``encode`` would give a sound file this header, but for what only the content tells."""
-        level = header.level if settings.kbps is not None else settings.level
-        expected = self.header(recording, settings, level, header.gain_db)
+        """Whether ``encode`` would give a sound file this header, but for what only the content tells.
+
+        Never so where the allocator is not of this project, as no header tells which it was.
+        """
+        level, dial = header.level if settings.kbps is not None else settings.level, self._dial()
+        if isinstance(dial, OwnDial):
+            return False
+        expected = self.header(recording, settings, level, header.gain_db, dial.depth((), level))
         return dataclasses.replace(header, length=expected.length) == expected
 
     @torch.no_grad()
@@ -184,31 +226,23 @@ class Bitstream:
         """Whether each frame tells how many stages it sends."""
         return not isinstance(self.quantizer.allocator, AllCodebooks | CodebookDropout)
 
-    def _write(self, header: Header, codes: Iterable[Codes], samples: "_Samples", file: BinaryIO) -> Header:
+    def _write(self, header: Header, codes: Iterable[Codes], file: BinaryIO) -> ChunkWriter:
         tables, writer = self.tables_of(header), ChunkWriter(file, header)
         for block in regroup(codes, CHUNK_FRAMES):
             writer.write(Chunk(block.shape[-1], pack(block[:, : header.stages], tables)))
-        return writer.close(samples.count)
-
-    def _level(self, spool: Spool, bits: float) -> float:
-        return level_for(spool, self.tables, bits) if self.per_frame else stages_for(spool, self.tables, bits)
-
-    def _at_level(self, block: Codes, level: float) -> Codes:
-        return at_level(block, level) if self.per_frame else block[:, :-1]
+        return writer
 
     @torch.no_grad()
-    def analysed(self, blocks: Iterable[Tensor]) -> Iterator[Codes]:
-        """Give every code of a recording and the importance of its frames, as ``Spool`` keeps them."""
-        if self.per_frame and not isinstance(self.quantizer.allocator, ImportanceMask):
-            raise ValueError(f"{type(self.quantizer.allocator).__name__} cannot be searched for a rate: give a level")
-        allocator, everything = self.quantizer.allocator, self.quantizer.with_allocator(AllCodebooks())
+    def rows(self, blocks: Iterable[Tensor], dial: Dial) -> Iterator[Block]:
+        """Give every code of a recording's blocks and what a dial decides by, as a ``Spool`` keeps them."""
+        everything = self.quantizer.with_allocator(AllCodebooks())
         for window in self._windows(blocks):
             z, features = self.codec.encode(window.data)
-            codes = everything(z).codes.int()
-            importance = allocator.importance(features) if isinstance(allocator, ImportanceMask) else z.new_ones(())
-            row = importance.expand(codes.shape[0], codes.shape[2]).contiguous().view(torch.int32)
-            rows = torch.cat([codes, row.unsqueeze(1)], 1)
+            rows = torch.cat([everything(z).codes.int(), dial.rows(z, features)], 1)
             yield rows[..., window.start : window.stop].cpu().numpy()
+
+    def _dial(self, levels: Sequence[float | None] = ()) -> Dial:
+        return dial_of(self.quantizer.allocator, self.quantizer.n_codebooks, levels)
 
     def _windows(self, blocks: Iterable[Tensor]) -> Iterator[Window]:
         device = next(self.codec.parameters()).device
@@ -225,6 +259,11 @@ class Bitstream:
             kept = audio[:, window.start * hop : window.stop * hop][:, :left].cpu()
             left -= kept.shape[1]
             yield kept / 10 ** (header.gain_db / 20) if header.gain_db else kept
+
+
+def _check_channels(recording: Recording) -> None:
+    if recording.channels > MAX_CHANNELS:
+        raise ValueError(f"{recording.channels} channels are more than {MAX_CHANNELS}: encode them apart")
 
 
 class _Samples:

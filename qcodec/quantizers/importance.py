@@ -91,6 +91,15 @@ class ImportanceMask(RateAllocator):
             logits: Tensor = self.subnet(shown.to(next(self.subnet.parameters()).dtype))
         return logits.squeeze(1).sigmoid()
 
+    def mask_at(self, importance: Tensor, stages: int, level: float | None) -> Tensor:
+        """Give the mask ``(B, N_q, T)`` of evaluation for an importance ``(B, T)``.
+
+        Raises:
+            ValueError: For a level that is not positive.
+        """
+        wanted = self.default_level if level is None else _positive(level)
+        return leading_mask(importance * wanted * stages, stages, self.sharpness).detach()
+
     def forward(
         self, z: Tensor, stages: int, *, features: Tensor | None = None, level: float | None = None
     ) -> Allocation:
@@ -112,9 +121,8 @@ class ImportanceMask(RateAllocator):
             )
 
     def _dial(self, features: Tensor, stages: int, level: float | None) -> Allocation:
-        wanted = self.default_level if level is None else _positive(level)
         importance = self.importance(features)
-        mask = leading_mask(importance * wanted * stages, stages, self.sharpness).detach()
+        mask = self.mask_at(importance, stages, level)
         used = int(mask.sum(1).amax()) if mask.numel() else stages
         return Allocation(mask, used, {"rate": importance.mean(1)}, side_bits(stages))
 
