@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qcodec.bitstream.header import header_bytes
+from qcodec.bitstream.memory import fitting_memory
 from qcodec.bitstream.recording import open_recording, recording_of
 from qcodec.bitstream.stream import Bitstream
 from qcodec.losses.spectral import MelLoss
@@ -61,11 +62,12 @@ def evaluate(bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float
     two minutes of stereo at 44.1 kHz are 42 MB each, and the distance takes several times that.
 
     Raises:
-        ValueError: For a file that is no audio, or a level that the model does not have.
+        ValueError: For a file that is no audio or does not fit the device, or a level that the model does not have.
     """
     distance = MelLoss(bitstream.codec.sample_rate)
     for path in files:
-        yield from _measured(bitstream, path, levels, distance)
+        with fitting_memory(bitstream, path):
+            yield from _measured(bitstream, path, levels, distance)
 
 
 def _measured(bitstream: Bitstream, path: Path, levels: Sequence[float], distance: MelLoss) -> Iterator[Measured]:

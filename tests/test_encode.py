@@ -93,6 +93,45 @@ def test_decoding_into_the_folder_of_the_recordings_does_not_replace_them(codec,
     assert (tmp_path / "in" / "a.wav").read_bytes() == before
 
 
+@pytest.fixture
+def small_device(monkeypatch):
+    """Let the codec run out of memory over more than 180 frames of 10 samples."""
+    encode, decode = DacCodec.encode, DacCodec.decode
+
+    def full(function, limit):
+        def limited(self, x):
+            if x.shape[-1] > limit:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore lines.")
+            return function(self, x)
+
+        return limited
+
+    monkeypatch.setattr(DacCodec, "encode", full(encode, 1800))
+    monkeypatch.setattr(DacCodec, "decode", full(decode, 180))
+
+
+def test_what_does_not_fit_a_device_is_told_in_a_line_with_the_remedy_and_the_others_go_on(
+    codec, tmp_path, capsys, small_device
+):
+    write(tmp_path / "in" / "long.wav", 3000)
+    write(tmp_path / "in" / "short.wav", 1000)
+    message = "does not fit the memory of cpu: give --window less than 192 frames, or --device cpu"
+    assert run("encode", "in", "codes") == 1
+    error = capsys.readouterr().err
+    assert f"in/long.wav {message}" in error
+    assert "Traceback" not in error
+    assert [p.name for p in (tmp_path / "codes").iterdir()] == ["short.qc"]
+    assert run("encode", "in", "codes", "--window", 60) == 0
+    assert run("decode", "codes", "out") == 1
+    assert f"codes/long.qc {message}" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["short.wav"]
+    assert run("decode", "codes", "out", "--window", 60) == 0
+    assert run("tables", "in", "fitted.pth") == run("evaluate", "in") == 1
+    assert capsys.readouterr().err.count(f"in/long.wav {message}") == 2
+    assert not (tmp_path / "fitted.pth").exists()
+    assert not (tmp_path / "evaluation").exists()
+
+
 def test_a_name_as_long_as_the_file_system_takes_is_written(codec, tmp_path):
     name = "\u6f22" * 83
     write(tmp_path / "in" / f"{name}.wav", 1000)

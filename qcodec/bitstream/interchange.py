@@ -22,7 +22,7 @@ def encode_dac(bitstream: Bitstream, recording: Recording, file: BinaryIO, setti
 
     But for its loudness: ``dac`` brings what it decodes, channel by channel, to the loudness that the file states.
     Stated is that of each channel of the recording, which keeps their balance. With odd strides ``dac`` decodes a few
-    samples less than the frames have: the file then holds a frame of silence more.
+    samples less than the frames have: the file then holds a frame of silence more. Its codes are held in memory whole.
 
     Raises:
         ValueError: For settings that such a file cannot hold, or a model whose depth differs from frame to frame.
@@ -63,7 +63,8 @@ def encode_dac(bitstream: Bitstream, recording: Recording, file: BinaryIO, setti
 def decode_dac(codec: DacCodec, content: DacFile) -> Tensor:
     """Decode a ``.dac`` file to ``(C, L)`` at the codec's rate, at the loudness that it states.
 
-    A loudness of all channels together is reached by one gain, which keeps their balance; ``dac`` brings each channel
+    Unlike a ``.qc`` file it is held in memory whole, as its loudness is known at its end. A loudness of all channels
+    together is reached by one gain, which keeps their balance; ``dac`` brings each channel
     to it instead.
 
     Raises:

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+WINDOW = 192  # frames that go through the network at once, where nothing else is asked for
+
 
 @final
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from qcodec.bitstream.entropy import pack, unpack
 from qcodec.bitstream.fingerprint import fingerprint
 from qcodec.bitstream.header import MAX_CHANNELS, Header, read_header
 from qcodec.bitstream.recording import Recording, amplified, loudness_gain
-from qcodec.bitstream.settings import Settings
+from qcodec.bitstream.settings import WINDOW, Settings
 from qcodec.bitstream.spool import Block, Spool
 from qcodec.bitstream.tables import Tables, uniform_tables
 from qcodec.bitstream.windows import Window, decoder_context, encoder_context, windows
@@ -70,7 +70,7 @@ class Bitstream:
         True
     """
 
-    def __init__(self, codec: DacCodec, tables: Tables | None = None, window: int = 192) -> None:
+    def __init__(self, codec: DacCodec, tables: Tables | None = None, window: int = WINDOW) -> None:
         quantizer = codec.quantizer
         if not isinstance(quantizer, ResidualVQ):
             raise ValueError(f"{type(quantizer).__name__} has no bitstream: only a ResidualVQ has")

@@ -34,13 +34,17 @@ def decode(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     jobs = find_jobs(options.input, options.output, CODES, ".wav")
     _spare_neighbours(jobs, options.output)
+
+    from qcodec.bitstream.memory import fitting_memory
+
     bitstream = open_model(options)
 
     def action(job: Job, bar: Any) -> str:
-        try:
-            return _decode(job, bar, bitstream, options)
-        except ValueError as error:
-            raise ValueError(f"{job.source} {error}") from None
+        with fitting_memory(bitstream, job.source):
+            try:
+                return _decode(job, bar, bitstream, options)
+            except ValueError as error:
+                raise ValueError(f"{job.source} {error}") from None
 
     run_jobs(jobs, action, sum(_seconds(job) for job in jobs), "decode")
 

@@ -30,6 +30,7 @@ def encode(arguments: Sequence[str]) -> None:
     jobs = find_jobs(options.input, options.output, AUDIO, f".{options.format}")
     _check_endings(jobs)
 
+    from qcodec.bitstream.memory import fitting_memory
     from qcodec.bitstream.settings import Settings
 
     constant = options.codebooks is not None
@@ -37,12 +38,12 @@ def encode(arguments: Sequence[str]) -> None:
     bitstream = open_model(options, constant)
     made = options.checkpoint.stat().st_mtime
     passes = 1 if settings.loudness is None else 2
-    run_jobs(
-        jobs,
-        lambda job, bar: _encode(job, bar, bitstream, settings, made),
-        passes * audio_seconds(job.source for job in jobs),
-        "encode",
-    )
+
+    def action(job: Job, bar: Any) -> str:
+        with fitting_memory(bitstream, job.source):
+            return _encode(job, bar, bitstream, settings, made)
+
+    run_jobs(jobs, action, passes * audio_seconds(job.source for job in jobs), "encode")
 
 
 def _check_endings(jobs: Sequence[Job]) -> None:

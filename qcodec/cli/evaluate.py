@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qcodec.cli.jobs import AUDIO, find_sources
+from qcodec.cli.model import add_device_arguments, open_model
 
 if TYPE_CHECKING:
     from qcodec.evaluation import Measured
@@ -31,14 +32,13 @@ def evaluate(arguments: Sequence[str]) -> None:
 
     from tqdm import tqdm
 
-    from qcodec.cli.model import open_model
     from qcodec.evaluation import evaluate as measure
     from qcodec.evaluation import rate_levels
 
     distinct = len({checkpoint.stem for checkpoint in options.checkpoint}) == len(options.checkpoint)
     measured: dict[str, list[Measured]] = {}
     for checkpoint in options.checkpoint:
-        bitstream = open_model(argparse.Namespace(checkpoint=checkpoint, device=options.device))
+        bitstream = open_model(argparse.Namespace(checkpoint=checkpoint, device=options.device, window=options.window))
         levels = rate_levels(bitstream, options.points)
         steps = tqdm(measure(bitstream, files, levels), checkpoint.stem, len(files) * len(levels), disable=None)
         measured[checkpoint.stem if distinct else str(checkpoint)] = list(steps)
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of the results")
     parser.add_argument("--points", type=int, default=8, help="most rates per model (default: 8)")
-    parser.add_argument("--device", help="such as cpu or cuda; a GPU where there is one, if left out")
+    add_device_arguments(parser)
     return parser
 
 

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qcodec.bitstream.settings import WINDOW
+
 if TYPE_CHECKING:
     from qcodec.bitstream.stream import Bitstream
 
@@ -13,7 +15,15 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="weight file that `qcodec export` or `dac` wrote"
     )
+    add_device_arguments(parser)
+
+
+def add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where a model works, and how much at once."""
     parser.add_argument("--device", help="such as cpu or cuda; a GPU where there is one, if left out")
+    parser.add_argument(
+        "--window", type=int, default=WINDOW, help=f"frames at once (default: {WINDOW}); fewer take less memory"
+    )
 
 
 def open_model(options: argparse.Namespace, constant: bool = False) -> "Bitstream":
@@ -24,7 +34,7 @@ def open_model(options: argparse.Namespace, constant: bool = False) -> "Bitstrea
         constant: Whether every frame gets the same number of codebooks, whatever allocator the file names.
 
     Raises:
-        ValueError: For a file that is no weight file, or a device that is not there.
+        ValueError: For a file that is no weight file, or a device that is not there or too small, or a window that is.
         OSError: Where the file cannot be opened.
     """
     import torch
@@ -35,8 +45,9 @@ def open_model(options: argparse.Namespace, constant: bool = False) -> "Bitstrea
     from qcodec.quantizers.allocators import AllCodebooks
 
     codec = load_released(options.checkpoint, allocator=AllCodebooks() if constant else None).eval()
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        codec.to(torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        codec.to(torch.device(device))
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {options.device}: {str(error).splitlines()[0]}") from None
-    return Bitstream(codec, model_tables(options.checkpoint))
+        raise ValueError(f"--device {device}: {str(error).splitlines()[0]}") from None
+    return Bitstream(codec, model_tables(options.checkpoint), options.window)

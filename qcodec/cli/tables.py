@@ -43,10 +43,12 @@ def tables(arguments: Sequence[str]) -> None:
 def _codes(bitstream: "Bitstream", sources: Sequence[Path]) -> Iterator["Codes"]:
     from tqdm import tqdm
 
+    from qcodec.bitstream.memory import fitting_memory
     from qcodec.bitstream.model_tables import codes_to_fit
     from qcodec.bitstream.recording import open_recording
 
     with tqdm(total=round(audio_seconds(sources), 1), desc="fit", unit="s", disable=None, file=sys.stderr) as bar:
         for source in sources:
-            yield from codes_to_fit(bitstream, open_recording(source, bitstream.codec.sample_rate))
+            with fitting_memory(bitstream, source):
+                yield from codes_to_fit(bitstream, open_recording(source, bitstream.codec.sample_rate))
             bar.update(audio_seconds([source]))

@@ -1,0 +1,26 @@
+"""What is said where a recording does not fit the memory of a device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from qcodec.bitstream.stream import Bitstream
+
+
+@contextmanager
+def fitting_memory(bitstream: Bitstream, source: Path) -> Iterator[None]:
+    """Tell in one line, with the remedies, where the device runs out of memory over a file.
+
+    Raises:
+        ValueError: Then.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        device = next(bitstream.codec.parameters()).device
+        raise ValueError(
+            f"{source} does not fit the memory of {device}: give --window less than {bitstream.window} frames, "
+            "or --device cpu"
+        ) from None
