@@ -1,5 +1,7 @@
 import csv
 
+import pytest
+
 from qcodec.callbacks.metrics_csv import MetricsCSV
 
 
@@ -44,6 +46,20 @@ def test_a_resumed_run_keeps_earlier_rows_and_replaces_those_it_logs_anew(tmp_pa
         ("10", "10.0", ""),
         ("20", "0.5", "1.0"),
     ]
+
+
+def test_a_table_that_cannot_be_written_anew_stays_as_it_was(tmp_path, monkeypatch):
+    def refuse(*names):
+        raise OSError("the disk is full")
+
+    log = MetricsCSV(tmp_path)
+    log.log_metrics({"mse": 0.5}, step=10)
+    before = (tmp_path / "metrics.csv").read_bytes()
+    monkeypatch.setattr("qcodec.files.os.replace", refuse)
+    with pytest.raises(OSError, match="the disk is full"):
+        log.log_metrics({"mel": 3.0}, step=20)
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.csv"]
+    assert (tmp_path / "metrics.csv").read_bytes() == before
 
 
 def test_a_line_that_a_crash_cut_off_is_dropped_on_resume(tmp_path):

@@ -1,6 +1,7 @@
 """A ``metrics.csv`` that survives crash and resume."""
 
 import csv
+import io
 import os
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+
+from qcodec.files import replacing
 
 _INDEX = ["epoch", "step"]
 
@@ -66,7 +69,6 @@ class MetricsCSV(Logger):
 
     def _carry_on(self, path: Path, step: int) -> None:
         """Keep the complete rows before ``step`` of a file that is there already."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, str]] = []
         self._columns = [*_INDEX]
         if path.is_file():
@@ -81,12 +83,12 @@ class MetricsCSV(Logger):
         self._write_row(path, same_row=False)
 
     def _rewrite(self, path: Path, rows: list[dict[str, str]]) -> None:
-        part = path.with_name(f".{path.name}.part")
-        with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(part, path)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, self._columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with replacing(path) as file:
+            file.write(table.getvalue().encode())
         self._offset = path.stat().st_size
 
     def _write_row(self, path: Path, same_row: bool) -> None:
