@@ -53,6 +53,14 @@ def test_runs_without_a_folder_are_numbered_under_their_recipe(tmp_path):
     assert sorted(p.name for p in (tmp_path / "runs/surrogate/sq_mste").iterdir()) == ["0", "1"]
 
 
+def test_what_goes_on_top_of_a_recipe_is_in_the_name_of_its_folder(tmp_path):
+    (tmp_path / "few.yaml").write_text("seed_everything: 5\n", encoding="utf-8")
+    (tmp_path / "more.yaml").write_text("seed_everything: 6\n", encoding="utf-8")
+    assert fit("--config", "few.yaml", "--config=more.yaml") == 0
+    assert [p.name for p in (tmp_path / "runs/surrogate").iterdir()] == ["sq_mste+few+more"]
+    assert (tmp_path / "runs/surrogate/sq_mste+few+more/0/metrics.csv").is_file()
+
+
 def test_the_saved_settings_run_again_to_the_same_numbers(tmp_path):
     fit("--run_dir=first")
     assert main(["fit", "--config", "first/config.yaml", "--run_dir=second"]) == 0

@@ -19,6 +19,12 @@ def all_recipes() -> dict[str, Path]:
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
 
 
+def short_name(path: Path) -> str:
+    """Give the short name of a recipe that comes with the package, or the file's name without its ending."""
+    names = {known.resolve(): short for short, known in all_recipes().items()}
+    return names.get(path.resolve(), path.stem)
+
+
 def find_recipe(name: str) -> Path:
     """Give the path of a recipe named by path or short name; ``ValueError`` with the nearest names if there is none.
 

@@ -23,7 +23,7 @@ from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
 from qcodec.cli.checkpoint import read_checkpoint
 from qcodec.cli.messages import innermost
-from qcodec.cli.recipes import all_recipes, find_recipe
+from qcodec.cli.recipes import find_recipe, short_name
 from qcodec.cli.run_folder import measuring_folder, shared_folder, training_folder
 
 _TABLES = {"fit": "metrics.csv", "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
@@ -65,7 +65,7 @@ class RunFolderCLI(LightningCLI):
     Args:
         command: Lightning's subcommand.
         words: Its arguments.
-        recipe: Short name of the recipe, which names new run folders.
+        recipe: Short name of the recipe, ``+`` and those of what goes on top of it, which names new run folders.
     """
 
     def __init__(self, command: str, words: Sequence[str], recipe: str) -> None:
@@ -177,19 +177,20 @@ def _add_unless_given(callbacks: list[Callback], kind: type[Callback], default: 
 
 
 def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
-    """Replace short names of recipes by paths; give the first recipe's name too, as later ones go on top of it."""
-    words, name, is_recipe = [], "unnamed", False
+    """Replace short names of recipes by paths; give the first one's name too, with those that go on top of it."""
+    words: list[str] = []
+    parts: list[str] = []
+    is_recipe = False
     for word in arguments:
         flag, equals, value = word.partition("=")
         if is_recipe or (equals and flag in ("--config", "-c")):
             path = find_recipe(word if is_recipe else value)
             _check_yaml(path)
             word = str(path) if is_recipe else f"{flag}={path}"
-            names = {known.resolve(): short for short, known in all_recipes().items()}
-            name = names.get(path.resolve(), path.stem) if name == "unnamed" else name
+            parts.append(path.stem if parts else short_name(path))
         is_recipe = not equals and word in ("--config", "-c")
         words.append(word)
-    return words, name
+    return words, "+".join(parts) or "unnamed"
 
 
 def _ignore_warnings_that_do_not_apply() -> None:
