@@ -176,6 +176,21 @@ def test_tables_fitted_into_the_weight_file_make_its_files_smaller(codec, tmp_pa
     assert (tmp_path / "plain.wav").read_bytes() == (tmp_path / "fitted.wav").read_bytes()
 
 
+def test_tables_keep_whatever_else_a_weight_file_holds(codec, tmp_path):
+    write(tmp_path / "in" / "a.wav", 2000)
+    content = torch.load(tmp_path / "model.pth", weights_only=True)
+    content["epoch"] = 7
+    content["metadata"] |= {"trained_on": "noise", "steps": [1, 2]}
+    torch.save(content, tmp_path / "model.pth")
+    assert run("tables", "in", "fitted.pth") == 0
+    fitted = torch.load(tmp_path / "fitted.pth", weights_only=True)
+    assert set(fitted["metadata"]["qcodec"].pop("tables")) == {"codes", "depth"}
+    for part in (fitted, content):
+        weights = part.pop("state_dict")
+        assert all(torch.equal(value, codec.state_dict()[name]) for name, value in weights.items())
+    assert fitted == content
+
+
 def test_dac_files_are_written_and_read_by_their_ending(codec, tmp_path):
     write(tmp_path / "in" / "a.wav", 8000)
     assert run("encode", "in", "codes", "--format", "dac", "--level", 2) == 0

@@ -36,7 +36,7 @@ def model_tables(path: Path) -> Tables | None:
 
 
 def add_tables(path: Path, output: Path, tables: Tables) -> None:
-    """Write a weight file again with tables beside its weights; ``dac`` passes over them.
+    """Write a weight file again with tables beside all that it holds; ``dac`` passes over them.
 
     Raises:
         ValueError: For a file that is no weight file.
@@ -44,9 +44,8 @@ def add_tables(path: Path, output: Path, tables: Tables) -> None:
     """
     file = read_weight_file(path)
     kept = {"codes": torch.from_numpy(tables.codes), "depth": torch.from_numpy(tables.depth)}
-    metadata = {"kwargs": dict(file.kwargs), "qcodec": {**file.qcodec, "tables": kept}}
     with replacing(output) as part:
-        torch.save({"state_dict": dict(file.state), "metadata": metadata}, part)
+        torch.save(file.with_qcodec(tables=kept), part)
 
 
 def codes_to_fit(bitstream: Bitstream, recording: Recording) -> Iterator[Codes]:

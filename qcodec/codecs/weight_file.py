@@ -5,25 +5,45 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 
+@final
 @dataclass(frozen=True)
 class WeightFile:
     """A weight file of the Descript Audio Codec.
 
     Attributes:
-        state: Tensors by their names in the model.
-        kwargs: Arguments that the model was built with.
-        qcodec: What ``export_dac`` wrote beside them and ``dac`` passes over.
+        content: All that it holds: ``state_dict``, ``metadata`` with ``kwargs``, and what else its writer kept.
     """
 
-    state: Mapping[str, Tensor]
-    kwargs: Mapping[str, Any]
-    qcodec: Mapping[str, Any]
+    content: Mapping[str, Any]
+
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        """Tensors by their names in the model."""
+        state: Mapping[str, Tensor] = self.content["state_dict"]
+        return state
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """Arguments that the model was built with."""
+        kwargs: Mapping[str, Any] = self.content["metadata"]["kwargs"]
+        return kwargs
+
+    @property
+    def qcodec(self) -> Mapping[str, Any]:
+        """What ``export_dac`` wrote beside them and ``dac`` passes over."""
+        beside: Mapping[str, Any] = self.content["metadata"].get("qcodec", {})
+        return beside
+
+    def with_qcodec(self, **values: Any) -> dict[str, Any]:
+        """Give the content with values more, or others, in what ``dac`` passes over."""
+        metadata = {**self.content["metadata"], "qcodec": {**self.qcodec, **values}}
+        return {**self.content, "metadata": metadata}
 
 
 def read_weight_file(path: str | PathLike[str]) -> WeightFile:
@@ -50,7 +70,7 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
     beside = metadata.get("qcodec", {})
     if not isinstance(beside, Mapping):
         raise ValueError(f"{path} is damaged: 'qcodec' in its metadata is no dictionary but {type(beside).__name__}")
-    return WeightFile(content["state_dict"], metadata["kwargs"], beside)
+    return WeightFile(content)
 
 
 def _why_not(path: str | PathLike[str], error: Exception) -> str:
