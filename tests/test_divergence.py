@@ -11,9 +11,9 @@ from qcodec.callbacks.divergence import DivergenceGuard
 from qcodec.callbacks.metrics_csv import MetricsCSV
 
 
-def guarded(folder, task=None, updates=20, ma_e=1000.0, data=None, checkpoint=None):
+def guarded(folder, task=None, updates=20, ma_e=1000.0, data=None, checkpoint=None, keep=None):
     """Run with a checkpoint after every epoch of 5 updates, and a look at the device after every 4."""
-    keep = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    keep = keep or ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     return fit(
         make_task() if task is None else task, updates=updates, data=data, checkpoint=checkpoint,
         callbacks=[DivergenceGuard(ma_e), keep], logger=MetricsCSV(folder), enable_checkpointing=True,
@@ -35,6 +35,18 @@ def test_a_run_whose_loss_is_not_finite_ends_with_its_last_good_checkpoint_kept(
     assert f"diverged at update 9: loss not finite or MA-E above 1000; the last checkpoint of before is {tmp_path}" in (
         caplog.text
     )
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+def test_the_newest_whole_checkpoint_is_set_apart_whatever_a_callback_holds_best(tmp_path, caplog):
+    """One that is best by another measure is older, and one that is newer was cut off."""
+    keep = ModelCheckpoint(tmp_path, filename="{step}", monitor="step", mode="min", save_top_k=-1)
+    (tmp_path / "cut.ckpt").write_bytes(b"PK\x03\x04 and no more")
+    with caplog.at_level(logging.WARNING):
+        guarded(tmp_path, data=Noise(spoil=(12,)), keep=keep)
+    assert keep.best_model_path.endswith("step=5.ckpt")
+    assert {p.name for p in tmp_path.glob("*.ckpt")} == {"cut.ckpt", "step=5.ckpt", "step=10-good.ckpt", "step=15.ckpt"}
+    assert f"the last checkpoint of before is {tmp_path / 'step=10-good.ckpt'}" in caplog.text
 
 
 def test_a_run_whose_embedding_grows_beyond_the_limit_ends(tmp_path, caplog):

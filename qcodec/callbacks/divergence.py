@@ -7,9 +7,11 @@ from typing import Any, final
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 _log = logging.getLogger(__name__)
+_GOOD = "-good"  # what the name of a checkpoint of before a divergence ends in
 
 
 @final
@@ -17,8 +19,9 @@ class DivergenceGuard(Callback):
     """Ends the fit once the loss is not finite or MA-E above a limit, and logs ``diverged_at``, the first such update.
 
     For tasks whose ``training_step`` gives ``loss`` and ``ma_e``. Every update is looked at, but only every
-    ``log_every_n_steps`` updates and at the end of an epoch is the device waited for. The newest checkpoint of before
-    the divergence is set apart under its name with ``-good`` added, since the end of the fit writes another one.
+    ``log_every_n_steps`` updates and at the end of an epoch is the device waited for. The newest whole checkpoint of
+    before the divergence, whichever callback wrote it, is set apart under its name with ``-good`` added, since the end
+    of the fit may write another one.
 
     Args:
         ma_e: Highest mean absolute embedding of a batch that a run may show.
@@ -80,14 +83,30 @@ class DivergenceGuard(Callback):
 
 
 def _set_apart(trainer: Trainer, diverged_at: float) -> str:
-    """Rename the newest checkpoint if it is of before the divergence, and say what there is."""
-    callback: Any = trainer.checkpoint_callback
-    name = Path(getattr(callback, "best_model_path", "")).name
-    path = Path(getattr(callback, "dirpath", None) or ".") / name
-    if not name or not path.is_file():
-        return "there is no checkpoint of before"
-    if torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"] >= diverged_at:
-        return f"{path} is of after that"
-    good = path.with_stem(f"{path.stem}-good")
-    path.replace(good)
-    return f"the last checkpoint of before is {good}"
+    """Rename the newest checkpoint of before the divergence, and say what there is."""
+    updates = {path: done for path in _checkpoints(trainer) if (done := _updates(path)) is not None}
+    good = {path: done for path, done in updates.items() if done < diverged_at}
+    if not good:
+        return f"{', '.join(map(str, updates))} is of after that" if updates else "there is no checkpoint of before"
+    path = max(good, key=lambda path: (good[path], path.stem.endswith(_GOOD)))
+    if not path.stem.endswith(_GOOD):
+        path = path.replace(path.with_stem(path.stem + _GOOD))
+    return f"the last checkpoint of before is {path}"
+
+
+def _checkpoints(trainer: Trainer) -> list[Path]:
+    """Every checkpoint in the folders that callbacks of this run write to."""
+    folders = {
+        Path(callback.dirpath)
+        for callback in trainer.checkpoint_callbacks
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath
+    }
+    return sorted(path for folder in folders for path in folder.glob("*.ckpt") if not path.is_symlink())
+
+
+def _updates(path: Path) -> int | None:
+    """Give the updates that a checkpoint is of, ``None`` for a file that is cut off or something else."""
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+    except Exception:  # a damaged file can fail in any way
+        return None
