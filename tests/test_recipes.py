@@ -2,10 +2,12 @@
 
 import csv
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 from audio_files import write_noise
+from lightning import Trainer
 
 from qcodec import DacCodec, ResidualVQ
 from qcodec.cli import main
@@ -113,6 +115,29 @@ def test_the_ablations_weights_go_on_top_of_a_recipe(recordings, tmp_path):
     assert weights["commitment"] == 0.25
     assert codec["quantizer"]["init_args"]["allocator"]["init_args"] == {"probability": 1.0}
     assert data["init_args"]["batch_size"] == 12
+
+
+@pytest.mark.parametrize("fragment", ["updates_300k", "updates_400k"])
+def test_a_long_run_keeps_its_state_often_and_at_the_end_of_epochs_in_one_file(
+    fragment, recordings, tmp_path, monkeypatch
+):
+    saved, save = [], Trainer.save_checkpoint
+
+    def noted(self, path, *more):
+        saved.append((self.global_step, Path(path).name))
+        save(self, path, *more)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", noted)
+    text = (recipes_folder().parent / f"conf/trainer/{fragment}.yaml").read_text(encoding="utf-8")
+    assert "every_n_train_steps: 1000\n" in text
+    (tmp_path / "often.yaml").write_text(text.replace("every_n_train_steps: 1000", "every_n_train_steps: 2"))
+    words = in_small("dac/44khz_mste", recordings)
+    words[words.index("--trainer.max_steps=2")] = "--trainer.max_steps=6"
+    words[words.index("--data.init_args.crops.updates_per_epoch=2")] = "--data.init_args.crops.updates_per_epoch=3"
+    words = ["--trainer", str(tmp_path / "often.yaml"), "--run_dir", str(tmp_path / "run"), *words]
+    assert main(["fit", "--config", "dac/44khz_mste", *words]) == 0
+    assert saved == [(updates, "last.ckpt") for updates in (2, 3, 4, 6, 6)]
+    assert [p.name for p in (tmp_path / "run/checkpoints").iterdir()] == ["last.ckpt"]
 
 
 def test_an_audio_recipe_asks_for_the_folder_of_its_recordings(capsys):

@@ -136,16 +136,16 @@ class RunFolderCLI(LightningCLI):
         for callback in callbacks:
             if isinstance(callback, ModelCheckpoint):
                 callback.dirpath = callback.dirpath or str(self.run_dir / "checkpoints")
-        if config.enable_progress_bar is not False:
-            _add_unless_given(callbacks, ProgressBar, ProgressLine())
-        if config.enable_checkpointing is not False:
-            _add_unless_given(callbacks, ModelCheckpoint, self._checkpoint())
+        if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks.append(ProgressLine())
+        if config.enable_checkpointing is not False and not any(map(_keeps_epochs, callbacks)):
+            callbacks.append(self._checkpoint())
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir / "predictions")))
         return super().instantiate_trainer(logger=loggers, callbacks=callbacks, **kwargs)
 
     def _checkpoint(self) -> ModelCheckpoint:
-        """Give the callback that keeps the state at the end of each epoch and at a crash."""
+        """Give the callback that keeps the state at the end of each epoch and at an error."""
         return ModelCheckpoint(
             self.run_dir / "checkpoints",
             filename="last",
@@ -171,9 +171,8 @@ def _listed(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
-def _add_unless_given(callbacks: list[Callback], kind: type[Callback], default: Callback) -> None:
-    if not any(isinstance(callback, kind) for callback in callbacks):
-        callbacks.append(default)
+def _keeps_epochs(callback: Callback) -> bool:
+    return isinstance(callback, ModelCheckpoint) and bool(callback.every_n_epochs)
 
 
 def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
@@ -200,6 +199,7 @@ def _ignore_warnings_that_do_not_apply() -> None:
         ".*does not have many workers.*",  # data is drawn on the device
         ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's
         ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 with torch 2.11
+        "Using ModelCheckpoint with manual optimization and every_n_train_steps.*",  # after an update is what is wanted
         ".*number of training batches.*smaller than the logging interval.*",  # metrics are logged once an epoch
     ):
         warnings.filterwarnings("ignore", message=message)
