@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from qcodec import DacCodec, ResidualVQ
-from qcodec.codecs.snake import Snake
 from qcodec.native import snake as native
+from qcodec.snake import Snake
 
 
 def draw(*shape, seed=0, scale=1.0):

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from qcodec import DacCodec, Identity
-from qcodec.codecs import snake
-from qcodec.codecs.snake import Snake
+from qcodec import DacCodec, Identity, snake
 from qcodec.native.triton_snake import TritonSnake, triton_snake
+from qcodec.snake import Snake
 
 kernels = pytest.importorskip("qcodec.native.triton_snake_kernels", reason="no Triton", exc_type=ImportError)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

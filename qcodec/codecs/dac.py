@@ -9,12 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qcodec.codecs.base import AudioCodec
-from qcodec.codecs.dac_package import DAC, Decoder, Encoder, VectorQuantize, init_weights, published_weight_norm
-from qcodec.codecs.snake import replace_snakes
+from qcodec.codecs.dac_package import (
+    DAC,
+    Decoder,
+    Encoder,
+    Snake1d,
+    VectorQuantize,
+    init_weights,
+    published_weight_norm,
+)
 from qcodec.quantizers.allocators import CodebookDropout
 from qcodec.quantizers.base import Quantizer
 from qcodec.quantizers.estimators import GradientEstimator
 from qcodec.quantizers.residual import ResidualVQ
+from qcodec.snake import Snake
 
 
 @final
@@ -124,6 +132,15 @@ def keep_length(decoder: nn.Module) -> None:
     for module in decoder.modules():
         if isinstance(module, nn.ConvTranspose1d):
             module.output_padding = (module.stride[0] % 2,)
+
+
+def replace_snakes(module: nn.Module) -> None:
+    """Put a ``Snake`` in the place of every ``Snake1d`` of ``dac``, with its weights."""
+    for name, child in module.named_children():
+        if isinstance(child, Snake1d):
+            setattr(module, name, Snake(child.alpha))
+        else:
+            replace_snakes(child)
 
 
 def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:

@@ -9,7 +9,7 @@ with warnings.catch_warnings():  # torch 2.11 on dac 1.0.0; what its dependencie
     from dac import DAC
     from dac.model.dac import Decoder, Encoder, init_weights
     from dac.model.discriminator import BANDS, Discriminator
-    from dac.nn.layers import Snake1d, snake
+    from dac.nn.layers import Snake1d
     from dac.nn.quantize import VectorQuantize
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "VectorQuantize",
     "init_weights",
     "published_weight_norm",
-    "snake",
 ]
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from qcodec.functional import leading_mask
 from qcodec.quantizers.allocators import Allocation, RateAllocator
-from qcodec.quantizers.layers import Snake, WeightNormConv, full_precision
+from qcodec.quantizers.layers import WeightNormConv, full_precision
 from qcodec.quantizers.levels import LevelSampler, UniformLevels
 from qcodec.rate import side_bits
+from qcodec.snake import Snake
 
 
 @final
@@ -76,7 +77,7 @@ class ImportanceMask(RateAllocator):
         self.levels = UniformLevels() if levels is None else levels
         self.full_share, self.detach_input = float(full_share), detach_input
         self.default_level = _positive(default_level)
-        layers = [(Snake(a), WeightNormConv(a, b, kernel_size=3)) for a, b in pairwise(sizes)]
+        layers = [(Snake(_ones(a)), WeightNormConv(a, b, kernel_size=3)) for a, b in pairwise(sizes)]
         self.subnet = nn.Sequential(*(module for pair in layers for module in pair))
 
     def importance(self, features: Tensor) -> Tensor:
@@ -147,6 +148,10 @@ class ImportanceMask(RateAllocator):
                 f"and {full} of full depth: give each process {least} clips or more, so that there is one of each"
             )
         return batch - full, full
+
+
+def _ones(channels: int) -> nn.Parameter:
+    return nn.Parameter(torch.ones(1, channels, 1))
 
 
 def _positive(level: float) -> float:

@@ -40,24 +40,6 @@ class WeightNormConv(nn.Module):
         return F.conv1d(x, weight, self.bias, padding=self.weight_v.shape[2] // 2)
 
 
-class Snake(nn.Module):
-    """The activation ``x + sin(a x)^2 / a`` with one learned ``a`` per channel, starting at 1 (arXiv 2006.08195).
-
-    As in the Descript Audio Codec 1e-9 is added to the divisor.
-
-    Args:
-        channels: Channels of the input ``(B, channels, T)``.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.ones(1, channels, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the activation."""
-        return x + (self.alpha * x).sin().square() / (self.alpha + 1e-9)
-
-
 def full_precision(z: Tensor) -> torch.autocast:
     """Give a context in which automatic mixed precision is off for the device of ``z``."""
     return torch.autocast(z.device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""The activation of the Descript Audio Codec, in one pass over the values where it trains."""
+"""The Snake activation, in one pass over the values where it trains."""
 
 from typing import Any, final
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.autograd import apply_function
-from qcodec.codecs.dac_package import Snake1d, snake
 from qcodec.native.snake import NativeSnake, native_snake
 from qcodec.native.triton_snake import TritonSnake, triton_snake
 
@@ -57,21 +56,7 @@ class Snake(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation to ``(B, C, T)``."""
-        if torch.compiler.is_compiling():
-            return _plain(x, self.alpha)
-        if self.training and (kernels := native_snake(x, self.alpha) or triton_snake(x, self.alpha)):
+        compiled = self.training and not torch.compiler.is_compiling()
+        if compiled and (kernels := native_snake(x, self.alpha) or triton_snake(x, self.alpha)):
             return apply_function(_Snake, kernels, x, self.alpha)
-        if x.is_cuda and torch.is_grad_enabled():
-            # Scripted: one kernel there, but it fails in inference mode once trained.
-            y: Tensor = snake(x, self.alpha)
-            return y
         return _plain(x, self.alpha)
-
-
-def replace_snakes(module: nn.Module) -> None:
-    """Put a ``Snake`` in the place of every ``Snake1d`` of ``dac``, with its weights."""
-    for name, child in module.named_children():
-        if isinstance(child, Snake1d):
-            setattr(module, name, Snake(child.alpha))
-        else:
-            replace_snakes(child)
