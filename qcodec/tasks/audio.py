@@ -35,7 +35,8 @@ class AudioTask(LightningModule):
     sample, ``grad_norm`` before clipping, ``skipped_updates`` (a share), ``ma_e``, ``ma_e_projected``, ``kbps``,
     ``codebook_usage``, ``codebook_entropy_bits``, and ``encoder_gain`` (``qcodec.functional.gradient_gain``) of the
     last update; with an adversary ``discriminator`` (its loss) and ``discriminator_grad_norm`` too. In validation what
-    concerns the codec alone, with the hard quantizer and the prefix ``val_``.
+    concerns the codec alone, with the hard quantizer and the prefix ``val_``. A row that was begun before a run was
+    resumed is of all its updates with one rank, and of those since with several.
 
     Args:
         codec: The codec.
@@ -82,6 +83,12 @@ class AudioTask(LightningModule):
         rate = self.schedule.learning_rate(0)
         trained = [module for module in (self.codec, self.adversary) if module is not None]
         return [torch.optim.AdamW(module.parameters(), rate, _BETAS, fused=True) for module in trained]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the sums of an unfinished row out where there are several ranks: they would be those of one."""
+        if self.trainer.world_size > 1:
+            state = checkpoint["state_dict"]
+            state |= {name: torch.zeros_like(state[name]) for name in state if name.startswith("window.")}
 
     def on_fit_start(self) -> None:
         """Refuse scaled gradients, which would be clipped and averaged as they are."""
