@@ -76,6 +76,11 @@ class BatchStreams:
         """Every generator that was needed so far."""
         return [generator for each in self._generators.values() for generator in each]
 
+    def renew(self) -> None:
+        """Give the generators up; new ones draw the same."""
+        self._generators.clear()
+        self._drawn.clear()
+
     def start(self, seeds: Sequence[int]) -> None:
         """Begin anew with one seed per entry."""
         if len(seeds) != self.entries:

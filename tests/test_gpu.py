@@ -7,11 +7,23 @@ import torch
 from audio_runs import Noise, fit, make_task
 from lightning import Trainer
 
-from qcodec import DacCodec, Identity, ImportanceMask, ModifiedSTE, ResidualVQ, ScalarQuantizer, SurrogateCodec
+from qcodec import (
+    AnnealedDither,
+    DacCodec,
+    DetachedNoiseApproximation,
+    Identity,
+    ImportanceMask,
+    ModifiedSTE,
+    NoiseApproximation,
+    ResidualVQ,
+    ScalarQuantizer,
+    SurrogateCodec,
+)
 from qcodec.bitstream.recording import recording_of
 from qcodec.bitstream.stream import Bitstream
 from qcodec.data.synthetic import SyntheticBits, SyntheticSource
 from qcodec.losses.weights import LossWeights
+from qcodec.tasks.schedules import Cosine
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
 
@@ -38,15 +50,57 @@ def test_data_drawn_on_the_gpu_has_the_same_statistics_and_repeats():
     assert observation.norm().item() == pytest.approx(target.norm().item(), rel=1e-4)
 
 
-def test_a_fit_on_the_gpu_learns():
-    systems = {
-        "none": System(Identity()),
-        "sq_ste_cl": System(ScalarQuantizer(), LossWeights(commitment=0.1)),
-        "sq_mste": System(ScalarQuantizer(estimator=ModifiedSTE())),
-    }
-    trainer = Trainer(accelerator="gpu", devices=1, max_epochs=1, logger=False, enable_checkpointing=False)
-    trainer.fit(SurrogateTask(systems, seeds=2), SyntheticBits(updates_per_epoch=1000))
-    assert all(trainer.logged_metrics[f"hard_mse/{name}"] < 0.7 for name in systems)
+SYSTEMS = {
+    "none": lambda: System(Identity()),
+    "sq_ste_cl": lambda: System(ScalarQuantizer(), LossWeights(commitment=0.1)),
+    "sq_mste": lambda: System(ScalarQuantizer(estimator=ModifiedSTE())),
+    "na": lambda: System(ScalarQuantizer(estimator=NoiseApproximation())),
+    "na_det_cl": lambda: System(ScalarQuantizer(estimator=DetachedNoiseApproximation()), LossWeights(commitment=0.1)),
+    "narrow": lambda: System(AnnealedDither(ScalarQuantizer(), 0.3, 100), embedding=12, schedule=Cosine(1e-3, 200)),
+}
+
+
+def fitted(names, seeds, updates, record=True, **data):
+    """Train on the GPU; gives the task and its trainer."""
+    task = SurrogateTask({name: SYSTEMS[name]() for name in names}, seeds=seeds)
+    if not record:
+        task._can_record = lambda bench: False
+    trainer = Trainer(
+        accelerator="gpu", devices=1, max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    trainer.fit(task, SyntheticBits(updates_per_epoch=updates, **data))
+    return task, trainer
+
+
+def test_a_fit_on_the_gpu_learns_from_a_recorded_update():
+    _, trainer = fitted(SYSTEMS, seeds=2, updates=1000)
+    assert trainer.optimizers[0]._graph is not None
+    assert trainer.global_step == 1000
+    assert all(trainer.logged_metrics[f"hard_mse/{name}"] < 0.8 for name in SYSTEMS if name != "narrow")
+
+
+@pytest.mark.parametrize("rotation", ["fixed", "redrawn"])
+def test_recorded_updates_are_those_made_one_by_one(rotation):
+    recorded, trainer = fitted(SYSTEMS, 2, 200, rotation=rotation)
+    assert trainer.optimizers[0]._graph is not None
+    plain, trainer = fitted(SYSTEMS, 2, 200, record=False, rotation=rotation)
+    assert trainer.optimizers[0]._graph is None
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(recorded.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", list(SYSTEMS))
+def test_a_member_trains_on_the_gpu_beside_others_as_it_does_alone(name):
+    together, _ = fitted(SYSTEMS, 2, 200)
+    alone, _ = fitted([name], 1, 200)
+    for several, one in zip(together.systems[name].parameters(), alone.systems[name].parameters(), strict=True):
+        torch.testing.assert_close(several[:1], one, rtol=1e-3, atol=1e-4)
+
+
+def test_fifty_members_take_less_than_400_mb_each():
+    torch.cuda.reset_peak_memory_stats()
+    fitted(SYSTEMS, 8, 20)
+    assert torch.cuda.max_memory_allocated() / (8 * len(SYSTEMS)) < 400e6
 
 
 def test_variable_bitrate_on_the_gpu_decodes_its_own_codes_and_learns():

@@ -11,7 +11,8 @@ from audio_files import write_noise
 
 from qcodec import ModifiedSTE, ScalarQuantizer
 from qcodec.cli import main
-from qcodec.data.synthetic import DrawBlock, SyntheticSource
+from qcodec.data.synthetic import SyntheticSource
+from qcodec.tasks.bench import Bench
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
 
@@ -36,12 +37,13 @@ def test_two_ranks_average_their_gradients_and_log_once(tmp_path):
     assert [row["step"] for row in logged] == ["4", "8"]
 
     task = SurrogateTask({"sq_mste": System(ScalarQuantizer(estimator=ModifiedSTE()))})
-    adam, stats, errors = task.configure_optimizers(), torch.empty(2, 1, 1), []
+    adam, errors = task.configure_optimizers(), []
+    benches = [Bench(SyntheticSource(frames=50, rank=rank), task.seeds, dict(task.systems.items())) for rank in (0, 1)]
     for update in range(8):
         adam.zero_grad()
-        for rank in range(2):
-            task._backward(DrawBlock(SyntheticSource(frames=50, rank=rank), 0, 1), update, stats)
-            errors.append(stats[0].item())
+        for bench in benches:
+            bench.seek(update)
+            errors.append(task._backward(bench)[0].item())
         for parameter in task.parameters():
             parameter.grad /= 2
         adam.step()

@@ -68,6 +68,21 @@ class Bench:
         on_cpu = torch.device(source.device).type == "cpu"
         self.groups = _built_alike(systems, _MOST_ON_CPU // len(seeds) if on_cpu else len(systems))
 
+    @property
+    def repeats(self) -> bool:
+        """Whether an update does the same every time, on tensors alone."""
+        return all(system.quantizers[0].independent for group in self.groups for system in group.values())
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """Every generator that was needed so far."""
+        return [*self.sampler.streams.generators, *self.noise.generators]
+
+    def renew(self) -> None:
+        """Draw the same from new generators."""
+        self.sampler.streams.renew()
+        self.noise.renew()
+
     def seek(self, index: int) -> None:
         """Choose the draw of data and noise."""
         self.sampler.seek(index)

@@ -1,6 +1,7 @@
 """Trains named systems of surrogate codecs side by side in one fit."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -8,27 +9,17 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
-from qcodec.data.synthetic import DrawBlock
+from qcodec.data.synthetic import DrawBlock, SyntheticSource
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.quantizers.base import QuantizerOutput
 from qcodec.rate import effective_bits, empirical_entropy
 from qcodec.tasks.bench import Bench, pass_together
 from qcodec.tasks.ranks import ranks_apart
+from qcodec.tasks.recorded import RecordedAdam
 from qcodec.tasks.schedules import Constant, Schedule
 from qcodec.tasks.system import System, SystemCodec
 
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
-
-
-class _Adam(torch.optim.Adam):
-    """Adam that looks for a running capture of a graph only where its parameters could be part of one.
-
-    Looking for the driver of a GPU that is not there takes longer than the update of ten systems on a CPU.
-    """
-
-    def _accelerator_graph_capture_health_check(self) -> None:
-        if not self.param_groups[0]["params"][0].is_cpu:
-            super()._accelerator_graph_capture_health_check()
 
 
 class SurrogateTask(LightningModule):
@@ -92,7 +83,7 @@ class SurrogateTask(LightningModule):
         self.register_buffer("sums", torch.zeros(2, len(systems), seeds))
         self.register_buffer("updates", torch.zeros(()))
         self._held_out: list[Tensor] = []
-        self._last_bench: Bench | None = None
+        self._benches: dict[SyntheticSource, Bench] = {}
         # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
         self._ddp_params_and_buffers_to_ignore = ["diverged_at", "sums", "updates"]
 
@@ -102,7 +93,7 @@ class SurrogateTask(LightningModule):
         for schedule, system in zip(self.schedules, self.systems.values(), strict=True):
             groups.setdefault(schedule, []).extend(system.parameters())
         rated = [{"params": each, "lr": schedule.learning_rate(0)} for schedule, each in groups.items()]
-        return _Adam(rated, fused=True)
+        return RecordedAdam(rated)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep settings that come from a recipe, as plain data; objects would need a loader that runs code."""
@@ -112,31 +103,35 @@ class SurrogateTask(LightningModule):
     def training_step(self, block: DrawBlock, batch_idx: int) -> None:
         """Make ``block.count`` updates of every member; nothing in it waits for the device."""
         optimizer: Any = self.optimizers()
-        first = self.trainer.global_step
+        first, bench = self.trainer.global_step, self._bench(block)
+        if self._can_record(bench):
+            optimizer.optimizer.record(bench)
         stats = torch.empty(block.count, 2, *self.diverged_at.shape, device=self.device)
         done = 0
         try:
             with ranks_apart(self.trainer):
                 for row in stats:
-                    self._update(optimizer, block, first + done, row)
+                    bench.seek(first + done)
+                    rates = [schedule.learning_rate(first + done) for schedule in dict.fromkeys(self.schedules)]
+                    optimizer.optimizer.set_rates(rates)
+                    row.copy_(optimizer.step(partial(self._find_gradients, bench)))
                     done += 1
         finally:  # an interrupted block counts as far as it came
             if done:
                 self._record(stats[:done], first)
                 self._show_progress(stats[done - 1])
 
-    def _update(self, optimizer: Any, block: DrawBlock, update: int, stats: Tensor) -> None:
-        bench = self._bench(block)
-        bench.seek(update)
-        optimizer.zero_grad()
-        stats.copy_(self._backward(bench))
+    def _can_record(self, bench: Bench) -> bool:
+        return self.device.type == "cuda" and self.trainer.world_size == 1 and bench.repeats
+
+    def _find_gradients(self, bench: Bench) -> Tensor:
+        self.zero_grad()
+        stats = self._backward(bench)
         self._average_gradients()
-        for group, schedule in zip(optimizer.param_groups, dict.fromkeys(self.schedules), strict=True):
-            group["lr"] = schedule.learning_rate(update)
-        optimizer.step()
+        return stats
 
     def _backward(self, bench: Bench) -> Tensor:
-        """Find the gradients of every member; gives MSE and MA-E ``(2, systems, seeds)``."""
+        """Add the gradients of every member; gives MSE and MA-E ``(2, systems, seeds)``."""
         target, observed = bench.sampler.draw()
         mse: dict[str, Tensor] = {}
         ma_e: dict[str, Tensor] = {}
@@ -157,10 +152,10 @@ class SurrogateTask(LightningModule):
                 f"the data has {block.source.features} features a frame and the task {self.features}: "
                 "set data.init_args.features and model.init_args.features alike"
             )
-        if self._last_bench is None or self._last_bench.sampler.source != block.source:
+        if block.source not in self._benches:
             systems = {name: system for name, system in self.systems.items() if isinstance(system, SystemCodec)}
-            self._last_bench = Bench(block.source, self.seeds, systems)
-        return self._last_bench
+            self._benches[block.source] = Bench(block.source, self.seeds, systems)
+        return self._benches[block.source]
 
     def _average_gradients(self) -> None:
         if self.trainer.world_size > 1:
