@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from qcodec import report_audio, report_html, report_surrogate
 from qcodec.files import replacing
+from qcodec.pooling import pool_seeds
 from qcodec.report_parts import Table
 from qcodec.runs import Run, read_run, side_by_side
 
@@ -18,6 +19,7 @@ from qcodec.runs import Run, read_run, side_by_side
 def write_report(runs: Sequence[Path], output: Path) -> Path:
     """Write ``summary.csv``, ``figures/*.png`` and ``report.html`` on the given run folders into ``output``.
 
+    A system that several runs trained with other seeds and the same settings counts as one with all these seeds.
     What a run's callbacks drew into its folder ``pictures`` is shown as it is.
     Files are replaced one by one once all are made, so that the old report remains where anything fails.
 
@@ -34,7 +36,7 @@ def write_report(runs: Sequence[Path], output: Path) -> Path:
     if not runs:
         raise ValueError("there is no run to report on: name one or more run folders")
     read = _distinct([read_run(Path(folder)) for folder in runs], runs)
-    together = side_by_side(read, ", ".join(run.name for run in read))
+    together = side_by_side(pool_seeds(read), ", ".join(run.name for run in read))
     kind = _kind(read)
     table = kind.summary(together)
     drawn = list(kind.draw(together, read))

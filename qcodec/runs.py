@@ -22,6 +22,7 @@ class Series:
 
     steps: FloatArray  # (logged,) number of updates done, rising
     values: FloatArray  # (seeds, logged); nan or inf where the run itself logged them, nan for a seed not logged
+    seeds: tuple[int, ...] = ()  # their numbers, rising; empty where only a mean was logged
 
     @property
     def last(self) -> FloatArray:
@@ -151,11 +152,13 @@ def _by_metric(rows: list[dict[str, float]], system: str) -> dict[str, dict[str,
         means[(metric, owner) if metric else (owner, system)] = column
     metrics: dict[str, dict[str, Series]] = {}
     for metric, owner in dict.fromkeys([*means, *seeds]):
-        columns = [column for _, column in sorted(seeds.get((metric, owner), {}).items())] or [means[metric, owner]]
+        by_seed = dict(sorted(seeds.get((metric, owner), {}).items()))
+        columns = list(by_seed.values()) or [means[metric, owner]]
         logged = [row for row in rows if any(column in row for column in columns)]
         metrics.setdefault(metric, {})[owner] = Series(
             steps=np.array([row["step"] for row in logged], dtype=np.float64),
             values=np.array([[row.get(column, np.nan) for row in logged] for column in columns], dtype=np.float64),
+            seeds=tuple(by_seed),
         )
     return metrics
 
