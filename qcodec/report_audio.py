@@ -11,7 +11,8 @@ from qcodec.runs import Run
 
 METRIC = "mel"  # what tells a run of this kind
 _HEADINGS = {
-    "system": "run", "updates": "updates", "val_mel": "mel, held out", "mel": "mel", "ma_e": "MA&#8209;E",
+    "system": "run", "seeds": "seeds", "updates": "updates", "val_mel": "mel, held out",
+    "val_mel_std": "±&nbsp;mel, held out", "mel": "mel", "ma_e": "MA&#8209;E",
     "ma_e_projected": "MA&#8209;E projected", "val_kbps": "kbps, held out", "kbps": "kbps",
     "codebook_usage": "codebook usage", "codebook_entropy_bits": "bits per code", "encoder_gain": "encoder gain",
     "grad_norm": "gradient norm", "diverged_at": "diverged at update",
@@ -35,7 +36,7 @@ _METRICS = Metrics(
 
 
 def summary(run: Run) -> Table:
-    """Give one row for each run: what it logged last."""
+    """Give one row for each run: what it logged last, as a mean over seeds where several runs have one each."""
     rows: list[Row] = []
     for system in run.systems:
         series = {metric: run.series(metric, system) for metric in run.metrics}
@@ -43,6 +44,9 @@ def summary(run: Run) -> Table:
         row: dict[str, float | str | None] = dict.fromkeys(SUMMARY_COLUMNS)
         row |= {metric: float(np.mean(logged[metric].last)) for metric in SUMMARY_COLUMNS if metric in logged}
         row |= {"system": system, "updates": max(float(values.steps[-1]) for values in logged.values())}
+        row["seeds"] = max(len(values.values) for values in logged.values())
+        if "val_mel" in logged and len(logged["val_mel"].values) > 1:
+            row["val_mel_std"] = float(np.std(logged["val_mel"].last, ddof=1))
         rows.append(row | {"diverged_at": first_divergence(run, system)})
     return Table(SUMMARY_COLUMNS, _HEADINGS, rows, ("val_mel", "mel"), (METRIC,), "mel loss")
 

@@ -69,6 +69,35 @@ def test_a_system_with_a_setting_of_its_own_stays_apart_and_the_others_do_not():
     assert second.systems == ["a"]
 
 
+AUDIO = """
+seed_everything: {seed}
+data: {{class_path: qcodec.data.audio.LibriTTS, init_args: {{root: here, seed: {seed}}}}}
+model: {{class_path: qcodec.tasks.audio.AudioTask, init_args: {{seed: {seed}, lr: {lr}}}}}
+"""
+
+
+def audio_run(name, seed, values, lr=1, metric="mel"):
+    series = Series(np.arange(1.0, len(values) + 1), np.array([values]))
+    return Run(name, {metric: {"small": series}, "ma_e": {"small": series}}, 1, AUDIO.format(seed=seed, lr=lr))
+
+
+def test_runs_of_one_codec_with_a_seed_each_count_as_one_with_all_of_them():
+    runs = [
+        audio_run("a", 0, [3.0, 2.0, 1.0]),
+        audio_run("b", 7, [3.5, 2.5]),
+        audio_run("c", 5, [4, 3], metric="val_mel"),
+    ]
+    first, second, third = pool_seeds(runs)
+    assert first.metrics["mel"]["small"].seeds == (0, 7)
+    assert first.metrics["mel"]["small"].values.tolist() == [[3.0, 2.0], [3.5, 2.5]]
+    assert first.metrics["ma_e"]["small"].seeds == (0, 5, 7)
+    assert first.metrics["val_mel"]["small"].values.tolist() == [[4.0, 3.0]]
+    assert not second.systems
+    assert not third.systems
+    other = [audio_run("a", 0, [3.0]), audio_run("b", 1, [2.0], lr=2)]
+    assert pool_seeds(other) == other
+
+
 def test_a_report_counts_the_seeds_of_all_runs(tmp_path: Path):
     for name, seed in (("first", 0), ("second", 2)):
         folder = tmp_path / name
