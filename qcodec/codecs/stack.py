@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from qcodec.autograd import apply_function
 from qcodec.native.build import suits
 from qcodec.native.stack import Kernel, Layers, kernel
+from qcodec.native.triton_stack import TritonKernel, triton_kernel
 
 
 @final
@@ -18,10 +19,11 @@ class FullyConnectedStack(nn.Module):
     """Fully connected layers that map frame by frame, for several members with weights of their own.
 
     Layer ``l`` computes ``u = W h + b`` and the PReLU of ``u``, where it has one; a skip connection adds ``h`` before
-    or after the PReLU. In float32 on the CPU a compiled kernel computes it, where a C++ compiler is found; setting the
-    environment variable ``QCODEC_NATIVE=0`` prevents that. The kernel's results for a member depend neither on the
-    other members nor on the number of threads. All parameters of a member lie side by side in ``flat``, which spares
-    the optimizer a visit to each of them; ``weights``, ``biases`` and ``slopes`` are views of it.
+    or after the PReLU. In float32 a compiled kernel computes it, on the CPU where a C++ compiler is found, on a GPU
+    where Triton is; setting the environment variable ``QCODEC_NATIVE=0`` prevents that. The kernel's results for a
+    member depend neither on the other members nor on the number of threads. All parameters of a member lie side by
+    side in ``flat``, which spares the optimizer a visit to each of them; ``weights``, ``biases`` and ``slopes`` are
+    views of it.
 
     Args:
         members: Number of stacks side by side.
@@ -119,13 +121,17 @@ def apply_stacks(stacks: Sequence[FullyConnectedStack], x: Tensor) -> Tensor:
     if x.dim() != 3 or not len(x) or members % len(x) or x.shape[1] != layers.widths[0]:
         raise ValueError(_mismatch(layers, members, x))
     flat = stacks[0].flat if len(stacks) == 1 else torch.cat([stack.flat for stack in stacks])
-    native = kernel(layers) if not torch.is_autocast_enabled("cpu") and suits(x, flat) else None
-    if native is None:
-        return _plain(layers, x, flat)
     x, flat = x.contiguous(), flat.contiguous()
+    native = _native(layers, x, flat)
+    if native is None or torch.is_autocast_enabled(x.device.type):
+        return _plain(layers, x, flat)
     if torch.is_grad_enabled() and (x.requires_grad or flat.requires_grad):
         return apply_function(_NativeStack, native, x, flat)
     return native.forward(x, flat, keep=False)[0]
+
+
+def _native(layers: Layers, x: Tensor, flat: Tensor) -> Kernel | TritonKernel | None:
+    return kernel(layers) if suits(x, flat) else triton_kernel(layers, x, flat)
 
 
 def _mismatch(layers: Layers, members: int, x: Tensor) -> str:
@@ -155,7 +161,7 @@ def _plain(layers: Layers, h: Tensor, flat: Tensor) -> Tensor:
 
 class _NativeStack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, native: Kernel, x: Tensor, flat: Tensor) -> Tensor:
+    def forward(ctx: Any, native: Kernel | TritonKernel, x: Tensor, flat: Tensor) -> Tensor:
         y, kept = native.forward(x, flat, keep=True)
         ctx.native = native
         ctx.save_for_backward(x, flat, kept)
