@@ -13,13 +13,13 @@ SCRIPT = """
 import subprocess, sys
 import triton
 from triton.backends.compiler import GPUTarget
-from qcodec.native import triton_stack, triton_stack_kernels
+from qcodec.native import triton_elementwise_kernels, triton_stack, triton_stack_kernels
 from qcodec.native.stack import Layers
 
-def compiled(function, warps, **constants):
+def compiled(function, warps, others, **constants):
     signature = {name: "*fp32" for name in function.arg_names} | dict.fromkeys(constants, "constexpr")
-    signature |= {name: "i32" for name in ("sources", "frames", "size", "parts") if name in signature}
-    aligned = [name for name in signature if signature[name] == "*fp32" or name == "frames"]
+    signature |= {name: "i32" for name in ("sources", "frames", "values") if name in signature} | others
+    aligned = [name for name in signature if "*" in signature[name] or name in ("frames", "values")]
     attributes = {(function.arg_names.index(name),): [["tt.divisibility", 16]] for name in aligned}
     source = triton.compiler.ASTSource(function, signature, constants, attributes)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
@@ -28,9 +28,10 @@ stack, kernels = triton_stack, triton_stack_kernels
 plan = stack.Plan.of(Layers((30, 30, 30, 30), (False, True, False), (True, True, True), False, False))
 (frames, warps), (backward_frames, backward_warps) = stack._FORWARD[32], stack._BACKWARD[32]
 for kernel in (
-    compiled(kernels.stack_forward, warps, plan=plan, keep=True, block=frames),
-    compiled(kernels.stack_backward, backward_warps, plan=plan, need_x=True, block=backward_frames),
-    compiled(kernels.add_partial_sums, 4, block=stack._COLUMNS),
+    compiled(kernels.stack_forward, warps, {}, plan=plan, keep=True, block=frames),
+    compiled(kernels.stack_backward, backward_warps, {}, plan=plan, need_x=True, block=backward_frames),
+    compiled(kernels.add_partial_sums, 4, {"size": "i32", "parts": "i32"}, block=stack._COLUMNS),
+    compiled(triton_elementwise_kernels.modified_gradient, 4, {"parts": "*fp64"}, centred=True, chunk=4096),
 ):
     assert "tf32" not in kernel.asm["ptx"] and "mma" not in kernel.asm["ptx"], "not in float32"
     assert "atom." not in kernel.asm["ptx"], "an order that may change"
@@ -51,4 +52,5 @@ def test_the_kernels_of_the_surrogate_keep_to_float32_and_to_the_registers(tmp_p
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["stack_forward", "stack_backward", "add_partial_sums"]
+    kernels = ["stack_forward", "stack_backward", "add_partial_sums", "modified_gradient"]
+    assert done.stdout.split() == kernels

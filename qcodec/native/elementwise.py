@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qcodec.native.build import built, parallel_runtime, suits
+from qcodec.native.triton_elementwise import TritonElementwise, triton_elementwise
 
 
 class _Rows(ctypes.Structure):
@@ -93,10 +94,11 @@ class Elementwise:
         return out
 
 
-def elementwise(*tensors: Tensor) -> Elementwise | None:
+def elementwise(*tensors: Tensor) -> Elementwise | TritonElementwise | None:
     """Give the compiled functions where they may take these tensors, as they lie, for tensors of one shape."""
-    apart = any(not tensor.is_contiguous() or tensor.shape != tensors[0].shape for tensor in tensors)
-    return _loaded() if not apart and suits(*tensors) else None
+    if any(not tensor.is_contiguous() or tensor.shape != tensors[0].shape for tensor in tensors):
+        return None
+    return _loaded() if suits(*tensors) else triton_elementwise(*tensors)
 
 
 def rows_apart(x: Tensor, dims: Sequence[int]) -> int:
