@@ -210,7 +210,9 @@ def parsed():
 
 def main():
     warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    import lightning.pytorch  # sets its own level first
+
+    logging.getLogger(lightning.pytorch.__name__).setLevel(logging.ERROR)
     options = parsed()
     torch.set_num_threads(options.threads)
     torch.backends.cudnn.benchmark = True  # as in the published training

@@ -14,9 +14,6 @@ from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.codecs.dac_file import export_dac, load_released
 from qcodec.losses.weights import LossWeights
 
-# torch.compile looks at it, and hides the warning only where it is shown.
-pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-
 
 @pytest.fixture(autouse=True, scope="module")
 def _from_the_start():

@@ -104,6 +104,18 @@ def test_one_fragment_takes_the_adversary_out_of_a_recipe(name, recordings, tmp_
     assert 0 < float(row["mel"]) < 100
 
 
+def test_one_fragment_lets_a_recipe_train_compiled(recordings, tmp_path):
+    run = tmp_path / "run"
+    words = ["--run_dir", str(run), *in_small("dac/16khz_mste", recordings), "--trainer.callbacks.backend=eager"]
+    assert main(["fit", "--config", "dac/16khz_mste", "--config", "conf/overlay/compile.yaml", *words]) == 0
+    trainer = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["trainer"]
+    named = [callback["class_path"].rpartition(".")[2] for callback in trainer["callbacks"]]
+    assert named == ["ModelCheckpoint", "DivergenceGuard", "AudioSamples", "Compile"]
+    (row,) = rows(run)
+    assert 0 < float(row["mel"]) < 100
+    assert 0 < float(row["val_mel"]) < 100
+
+
 def test_the_ablations_weights_go_on_top_of_a_recipe(recordings, tmp_path):
     run = tmp_path / "run"
     words = ["--run_dir", str(run), *in_small("dac/16khz_ste_cl", recordings)]
