@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from qcodec.native.triton_launch import current, on_gpu, runs
+from qcodec.native.triton_launch import SLOW_SURROGATE, current, on_gpu, tried
 
 _CHUNK = 4096  # values of one program
 _NARROWEST = 128
@@ -65,8 +65,12 @@ def triton_elementwise(*tensors: Tensor) -> TritonElementwise | None:
 
 @functools.cache
 def _tried(device: torch.device) -> TritonElementwise | None:
-    native = TritonElementwise()
-    return native if runs(lambda: native.mean_absolute(torch.zeros(1, device=device), 1), device) else None
+    def trial() -> TritonElementwise:
+        native = TritonElementwise()
+        native.mean_absolute(torch.zeros(1, device=device), 1)
+        return native
+
+    return tried(trial, device, SLOW_SURROGATE)
 
 
 @functools.cache

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from qcodec.native.build import untransformed
 
+Kernels = TypeVar("Kernels")
 _log = logging.getLogger(__name__)
-_without: set[torch.device] = set()
+_told: set[tuple[torch.device, str]] = set()
+SLOW_SURROGATE = "the surrogate codec takes several times longer"
 
 
 def on_gpu(*tensors: Tensor) -> bool:
@@ -24,17 +27,13 @@ def current(x: Tensor) -> torch.cuda.device:
     return torch.cuda.device(x.get_device())
 
 
-def runs(trial: Callable[[], object], device: torch.device) -> bool:
-    """Whether a trial of kernels succeeds; the first one that fails on a device is told in a warning."""
+def tried(trial: Callable[[], Kernels], device: torch.device, loss: str) -> Kernels | None:
+    """Give the kernels that a trial has run; ``None``, after one warning that says what is lost, where it fails."""
     try:
-        trial()
+        return trial()
     except Exception as error:  # of Triton, of its C compiler or of the driver: none of them is needed to train
-        if device not in _without:
+        if (device, loss) not in _told:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            _log.warning(
-                "Triton runs no kernels on %s (%s), so PyTorch's operations are used, several times slower for the "
-                "surrogate codec; QCODEC_NATIVE=0 silences this", device, reason
-            )  # fmt: skip
-        _without.add(device)
-        return False
-    return True
+            _log.warning("Triton runs no kernels on %s (%s), so %s there", device, reason, loss)
+        _told.add((device, loss))
+        return None

@@ -1,7 +1,6 @@
 """The Snake activation on a GPU, by kernels of Triton."""
 
 import functools
-import logging
 from types import ModuleType
 from typing import final
 
@@ -9,9 +8,9 @@ import torch
 from torch import Tensor
 
 from qcodec.native.build import untransformed
+from qcodec.native.triton_launch import current, tried
 
 _TILE = 1024  # values that one program takes
-_log = logging.getLogger(__name__)
 
 
 @final
@@ -28,7 +27,7 @@ class TritonSnake:
         """
         mixed = torch.is_autocast_enabled(x.device.type)
         y = torch.empty_like(x, dtype=x.dtype if mixed else torch.promote_types(x.dtype, alpha.dtype))
-        with _on(x):
+        with current(x):
             self._kernels.forward[_grid(x)](x, alpha, y, *_sizes(x), *_tile(x))
         return y
 
@@ -36,7 +35,7 @@ class TritonSnake:
         """Give the gradients of ``x`` and of ``alpha``."""
         rows, tiles = x.shape[0] * x.shape[1], _grid(x)[1]
         grad_x, partial = torch.empty_like(x), x.new_empty((tiles, rows), dtype=torch.float32)
-        with _on(x):
+        with current(x):
             self._kernels.backward[_grid(x)](x, alpha, grad, grad_x, partial, *_sizes(x), *_tile(x))
         return grad_x, partial.view(-1, x.shape[1]).sum(0).to(alpha.dtype).view_as(alpha)
 
@@ -53,21 +52,15 @@ def triton_snake(x: Tensor, alpha: Tensor) -> TritonSnake | None:
 @functools.cache
 def _loaded(device: torch.device) -> TritonSnake | None:
     """Give the kernels if they run on this device; else, after a warning, ``None``."""
-    try:
+
+    def trial() -> TritonSnake:
         from qcodec.native import triton_snake_kernels
 
         kernels, one = TritonSnake(triton_snake_kernels), torch.ones(1, 1, 1, device=device)
         kernels.backward(one, one, kernels.forward(one, one))
-    except Exception as error:  # of Triton, of its C compiler or of the driver: none of them is needed to train
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        _log.warning("Triton runs no kernels on %s (%s), so Snake takes more time and memory there", device, reason)
-        return None
-    return kernels
+        return kernels
 
-
-def _on(x: Tensor) -> torch.cuda.device:
-    """Give a context in which a kernel is launched on the GPU of ``x``, if it is on one."""
-    return torch.cuda.device(x.device.index if x.is_cuda else -1)
+    return tried(trial, device, "Snake takes more time and memory")
 
 
 def _tile(x: Tensor) -> tuple[int, int]:

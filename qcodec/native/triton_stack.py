@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qcodec.native.stack import Layers
-from qcodec.native.triton_launch import current, on_gpu, runs
+from qcodec.native.triton_launch import SLOW_SURROGATE, current, on_gpu, tried
 
 _WIDEST = 64
 # Frames of a tile and warps of a program, by the widest layer padded: as much as fits in the registers.
@@ -104,15 +104,15 @@ def triton_kernel(layers: Layers, *tensors: Tensor) -> TritonKernel | None:
 
 @functools.cache
 def _tried(layers: Layers, device: torch.device) -> TritonKernel | None:
-    kernel = TritonKernel(layers)
-
-    def trial() -> None:
+    def trial() -> TritonKernel:
+        kernel = TritonKernel(layers)
         x, grad_y = (torch.zeros(1, width, 16, device=device) for width in (layers.widths[0], layers.widths[-1]))
         parameters = torch.zeros(1, sum(map(math.prod, layers.shapes())), device=device)
         kept = kernel.forward(x, parameters, keep=True)[1]
         kernel.backward(x, parameters, x if kept is None else kept, grad_y, need_grad_x=True)
+        return kernel
 
-    return kernel if runs(trial, device) else None
+    return tried(trial, device, SLOW_SURROGATE)
 
 
 @functools.cache
