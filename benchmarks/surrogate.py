@@ -196,7 +196,7 @@ def main():
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for threads in options.threads if device == "cpu" else options.threads[:1]:
             for systems in options.systems:
-                updates = options.updates or (400 if systems == 1 else 100)
+                updates = options.updates or (2000 if device == "cuda" else 400 if systems == 1 else 100)
                 rounds = [
                     [measure(side, systems, threads, device, updates) for side in ("plain", "ours")]
                     for _ in range(options.rounds)
@@ -204,7 +204,7 @@ def main():
                 plain, ours = (statistics.median(r[k]["seconds"] for r in rounds) for k in range(2))
                 megabytes = [max(r[k]["memory"] for r in rounds) / 2**20 for k in range(2)]
                 print(
-                    f"{device:<6} {threads:>7} {systems:>7} {plain * 1e3:>9.2f} {ours * 1e3:>8.2f} "
+                    f"{device:<6} {threads:>7} {systems:>7} {plain * 1e3:>9.3f} {ours * 1e3:>8.3f} "
                     f"{plain / ours:>6.2f} {1 / plain:>8.0f} {1 / ours:>7.0f} "
                     f"{megabytes[0]:>9.0f} {megabytes[1]:>8.0f}",
                     flush=True,
