@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 import yaml
 
 from qcodec.cli import main
+from qcodec.cli.checkpoint_files import CheckpointFiles
 
 FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--data.init_args.frames=50"]
 FAST += ["--data.init_args.updates_per_epoch=4", "--data.init_args.held_out_draws=1"]
@@ -51,6 +53,23 @@ def test_runs_without_a_folder_are_numbered_under_their_recipe(tmp_path):
     for _ in range(2):
         assert fit() == 0
     assert sorted(p.name for p in (tmp_path / "runs/surrogate/sq_mste").iterdir()) == ["0", "1"]
+
+
+def test_a_checkpoint_takes_its_place_whole_and_without_the_folder_of_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "mkstemp", lambda *_, **__: pytest.fail("a file was made elsewhere"))
+    assert fit("--run_dir=run", "--trainer.logger=false") == 0
+    (path,) = (tmp_path / "run/checkpoints").iterdir()
+    before = path.read_bytes()
+
+    def cut(content, file):
+        file.write(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(torch, "save", cut)
+    with pytest.raises(OSError, match="the disk is full"):
+        CheckpointFiles().save_checkpoint({}, path)
+    assert list((tmp_path / "run/checkpoints").iterdir()) == [path]
+    assert path.read_bytes() == before
 
 
 def test_what_goes_on_top_of_a_recipe_is_in_the_name_of_its_folder(tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError
 from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -22,6 +23,7 @@ from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
 from qcodec.cli.checkpoint import read_checkpoint
+from qcodec.cli.checkpoint_files import CheckpointFiles
 from qcodec.cli.messages import innermost
 from qcodec.cli.recipes import find_recipe, short_name
 from qcodec.cli.run_folder import measuring_folder, shared_folder, training_folder
@@ -142,7 +144,10 @@ class RunFolderCLI(LightningCLI):
             callbacks.append(self._checkpoint())
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir / "predictions")))
-        return super().instantiate_trainer(logger=loggers, callbacks=callbacks, **kwargs)
+        plugins = _listed(config.plugins)
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins.append(CheckpointFiles())
+        return super().instantiate_trainer(logger=loggers, callbacks=callbacks, plugins=plugins, **kwargs)
 
     def _checkpoint(self) -> ModelCheckpoint:
         """Give the callback that keeps the state at the end of each epoch and at an error."""
