@@ -1,4 +1,5 @@
 import csv
+import weakref
 
 import pytest
 import soundfile
@@ -6,6 +7,7 @@ import torch
 
 from qcodec import AllCodebooks, DacCodec, ImportanceMask, ResidualVQ, export_dac
 from qcodec.bitstream.header import header_bytes, read_header
+from qcodec.bitstream.recording import recording_of
 from qcodec.cli import main
 from qcodec.losses.spectral import MelLoss
 
@@ -72,6 +74,19 @@ def test_the_encoder_sees_each_recording_once_whatever_the_number_of_levels(code
     once = seen.copy()
     assert main([*words, "4"]) == 0
     assert seen == once + once
+
+
+def test_one_recording_at_a_time_is_in_memory(codecs, audio, monkeypatch):
+    held = []
+
+    def noted(target, rate):
+        assert [reference for reference in held if reference() is not None] == []
+        held.append(weakref.ref(target))
+        return recording_of(target, rate)
+
+    monkeypatch.setattr("qcodec.evaluation.recording_of", noted)
+    assert main(["evaluate", "in", "--checkpoint", "vbr.pth", "--device", "cpu", "--points", "2"]) == 0
+    assert len(held) == 2
 
 
 def test_nothing_is_written_where_something_is_missing(codecs, audio, tmp_path, capsys):

@@ -154,11 +154,9 @@ def dial_of(allocator: RateAllocator, stages: int, levels: Sequence[float | None
     """
     if isinstance(allocator, AllCodebooks | CodebookDropout):
         return ConstantDial(stages)
-    return (
-        ImportanceDial(allocator, stages)
-        if isinstance(allocator, ImportanceMask)
-        else OwnDial(allocator, stages, levels)
-    )
+    if isinstance(allocator, ImportanceMask):
+        return ImportanceDial(allocator, stages)
+    return OwnDial(allocator, stages, levels)
 
 
 def _leading(codes: Codes, depth: int | NDArray[np.int32]) -> Codes:
