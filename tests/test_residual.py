@@ -6,6 +6,8 @@ from dac.nn.quantize import ResidualVectorQuantize
 
 from qcodec import STE, AllCodebooks, CodebookDropout, ModifiedSTE, NoiseApproximation, ResidualVQ, SurrogateCodec
 from qcodec.functional import gradient_gain
+from qcodec.streams import BatchStreams
+from qcodec.tasks.bench import pass_together
 from qcodec.tasks.system import SystemCodec
 
 D, STAGES, K, DIM = 16, 4, 32, 4
@@ -214,9 +216,11 @@ def test_codes_of_nothing_decode_to_nothing():
 def test_members_of_the_surrogate_each_train_a_residual_quantizer_of_their_own():
     quantizer = ResidualVQ(30, 2, 8, 4, CodebookDropout(0.5), ModifiedSTE())
     system = SystemCodec(quantizer, SurrogateCodec(members=2), seeds=(0, 1))
-    decoded, z, output = system(draw(2, 30, 20), noise_seeds=(5, 6))
-    assert decoded.shape == z.shape == (2, 30, 20)
+    noise = BatchStreams(2, torch.device("cpu"))
+    noise.start([5, 6])
+    passage = pass_together([system], draw(2, 30, 20), noise)
+    assert passage.decoded.shape == passage.z.shape == (2, 30, 20)
     first, second = (q.quantizers[0].codebook.weight for q in system.quantizers)
     assert not torch.equal(first, second)
-    (decoded.square().mean() + output.losses["codebook"].sum()).backward()
+    (passage.decoded.square().mean() + passage.outputs[0].losses["codebook"].sum()).backward()
     assert all(q.quantizers[1].codebook.weight.grad.isfinite().all() for q in system.quantizers)
