@@ -124,4 +124,4 @@ def evaluation_depth(level: float | None, stages: int, training: bool) -> int:
 
 def _leading(z: Tensor, depth: Tensor, stages: int) -> Tensor:
     mask = torch.arange(stages) < depth[:, None]
-    return mask.to(z.device, z.dtype).unsqueeze(2).expand(-1, -1, z.shape[2])
+    return mask.to(z.device, z.dtype, non_blocking=True).unsqueeze(2).expand(-1, -1, z.shape[2])

@@ -132,7 +132,7 @@ class ImportanceMask(RateAllocator):
             raise ValueError(f"level={level} has no meaning in training: leave `level` out or call `eval()` first")
         ruled, full = self._split(len(features))
         importance = self.importance(features[:ruled])
-        levels = self.levels.draw(ruled).to(importance)
+        levels = self.levels.draw(ruled).to(importance, non_blocking=True)
         mask = leading_mask(importance * levels[:, None] * stages, stages, self.sharpness)
         clips = torch.arange(ruled + full, device=mask.device) < ruled
         whole = mask.new_ones(full, stages, features.shape[2])
