@@ -196,7 +196,7 @@ def main():
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for threads in options.threads if device == "cpu" else options.threads[:1]:
             for systems in options.systems:
-                updates = options.updates or (2000 if device == "cuda" else 400 if systems == 1 else 100)
+                updates = options.updates or (2000 if device == "cuda" else 400 if systems <= 10 else 100)
                 rounds = [
                     [measure(side, systems, threads, device, updates) for side in ("plain", "ours")]
                     for _ in range(options.rounds)
