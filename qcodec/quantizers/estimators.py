@@ -57,6 +57,7 @@ class STE(GradientEstimator):
     """Straight-through estimator (Bengio et al., arXiv 1308.3432): the gradient passes as if nothing were quantized.
 
     Example:
+        >>> import torch
         >>> z = torch.randn(1, 2, 3, requires_grad=True)
         >>> z_q = z.detach().round()
         >>> bool((STE()(z, z_q) == z_q).all())
