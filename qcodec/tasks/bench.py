@@ -35,8 +35,8 @@ class Passage:
 
     def each(self) -> Iterator[tuple[Tensor, QuantizerOutput, Tensor]]:
         """Give embeddings, output and decoded signals of one system after the other."""
-        parts = (values.chunk(len(self.outputs)) for values in (self.z, self.decoded))
-        return ((z, output, decoded) for z, output, decoded in zip(next(parts), self.outputs, next(parts), strict=True))
+        systems = len(self.outputs)
+        return zip(self.z.chunk(systems), self.outputs, self.decoded.chunk(systems), strict=True)
 
 
 def pass_together(systems: Sequence[SystemCodec], x: Tensor, noise: BatchStreams) -> Passage:

@@ -118,7 +118,7 @@ class SurrogateTask(LightningModule):
                     done += 1
         finally:  # an interrupted block counts as far as it came
             if done:
-                self._record(stats[:done], first)
+                self._add_up(stats[:done], first)
                 self._show_progress(stats[done - 1])
 
     def _can_record(self, bench: Bench) -> bool:
@@ -167,7 +167,7 @@ class SurrogateTask(LightningModule):
         reduced = self.trainer.strategy.reduce(values, reduce_op=how) if self.trainer.world_size > 1 else values
         return torch.as_tensor(reduced)
 
-    def _record(self, stats: Tensor, first: int) -> None:
+    def _add_up(self, stats: Tensor, first: int) -> None:
         mse, ma_e = stats.unbind(1)
         lost = ~((mse < torch.inf) & (ma_e <= self.divergence_ma_e))
         at = torch.where(lost.any(dim=0), first + 1 + lost.int().argmax(dim=0), torch.inf)
