@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qcodec.runs import Run, Series
+from qcodec.runs import FloatArray, Run, Series
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,22 @@ def _seeds_meet(first: Series, second: Series) -> bool:
 
 
 def _joined(first: Series, second: Series) -> Series:
-    steps, ours, theirs = np.intersect1d(first.steps, second.steps, return_indices=True)
-    values = np.concatenate([first.values[:, ours], second.values[:, theirs]])
+    """Put the seeds of two series in order, at the steps of both or, where they have none in common, at all of them."""
+    steps = np.intersect1d(first.steps, second.steps)
+    if not len(steps):
+        steps = np.union1d(first.steps, second.steps)
     seeds = (*first.seeds, *second.seeds)
     order = np.argsort(seeds)
+    values = np.concatenate([_at(first, steps), _at(second, steps)])
     return Series(steps, values[order], tuple(seeds[at] for at in order))
+
+
+def _at(series: Series, steps: FloatArray) -> FloatArray:
+    """Give the values at some steps, nan where nothing was logged."""
+    values = np.full((len(series.values), len(steps)), np.nan)
+    _, here, there = np.intersect1d(steps, series.steps, return_indices=True)
+    values[:, here] = series.values[:, there]
+    return values
 
 
 def _experiment(config: str | None, system: str) -> _Experiment | None:

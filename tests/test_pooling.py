@@ -38,6 +38,19 @@ def test_of_a_run_that_goes_on_the_steps_that_both_have_are_kept():
     assert first.metrics["mse"]["a"].values.shape == (4, 3)
 
 
+def test_series_without_a_common_step_keep_all_of_them():
+    runs = [
+        Run(
+            str(seed),
+            {"diverged_at": {"a": Series(np.array([step]), np.array([[step]]), (seed,))}},
+            config=run("", 0).config,
+        )
+        for seed, step in ((0, 250.0), (1, 300.0))
+    ]
+    first, _ = pool_seeds(runs)
+    assert first.diverged("a").tolist() == [250.0, 300.0]
+
+
 def test_three_runs_and_a_system_that_only_some_have():
     first, second, third = pool_seeds([run("x", 0, systems=("a",)), run("y", 2), run("z", 4)])
     assert first.metrics["mse"]["a"].seeds == (0, 1, 2, 3, 4, 5)
