@@ -163,6 +163,8 @@ def measure(side, systems, threads, device, updates):
     """Run one side in a process of its own."""
     command = [sys.executable, __file__, "--side", side, "--systems", str(systems), "--device", device]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    if side == "ours":
+        environment["GOMP_SPINCOUNT"] = "2000"  # as `qcodec fit` has it
     done = subprocess.run(
         [*command, "--updates", str(updates)], capture_output=True, text=True, env=environment, check=False
     )

@@ -36,7 +36,7 @@ def rate_mel(curves: Mapping[str, tuple[FloatArray, FloatArray]], *, title: str,
         axes.plot(kbps, mel, marker=marker, color=colour, linestyle=dashes, linewidth=style.LINE, markersize=3.6)
         height, start = (float(mel[-1]) - low) / (high - low), float(kbps[-1]) / most
         labels.append(style.Label(height, f"{style.cut(name, 22)}  {style.short(float(mel[-1]))}", colour, "", start))
-    axes.set_xlabel("kbps, from the size of the files", fontsize=style.TEXT)
+    axes.set_xlabel("kbps, from the size of the files without headers", fontsize=style.TEXT)
     axes.set_ylabel("mel distance", fontsize=style.TEXT)
     style.label_column(axes, labels)
     return figure

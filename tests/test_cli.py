@@ -258,3 +258,17 @@ def test_an_installed_wheel_brings_the_recipes_along(tmp_path):
     for words in (["recipes"], ["fit", "--config", "surrogate/quickstart", "--print_config"]):
         done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
         assert "quickstart" in done.stdout or "qcodec.ModifiedSTE" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_the_program_lets_waiting_threads_sleep_unless_the_user_decided(monkeypatch, own, expected):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["qcodec", "--version"])
+    assert main() == 0
+    assert os.environ.get("GOMP_SPINCOUNT") == expected

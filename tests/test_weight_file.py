@@ -32,6 +32,12 @@ def test_a_package_is_refused_with_the_way_round_and_the_way_works(tmp_path):
     torch.testing.assert_close(load_released(plain).eval()(x).audio, model(x)["audio"], rtol=0, atol=1e-6)
 
 
+def test_the_checkpoint_of_a_run_is_refused_with_the_command_that_makes_weights_of_it(tmp_path):
+    torch.save({"state_dict": {}, "pytorch-lightning_version": "2.6.6"}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"is a run's checkpoint.*`qcodec export .*last\.ckpt OUT\.pth`"):
+        load_released(tmp_path / "last.ckpt")
+
+
 def test_files_that_are_no_weights_are_named(tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(ValueError, match=r"text\.pth is damaged or no weight file"):

@@ -96,7 +96,7 @@ def read_header(file: BinaryIO) -> Header:
     if not start:
         raise ValueError("is empty")
     if start[: len(MAGIC)] != MAGIC[: len(start)]:
-        raise ValueError("is no .qc file")
+        raise ValueError("is no .qc file: give one that `qcodec encode` wrote, or a .dac file")
     if len(start) < _PREFIX.size:
         raise ValueError("is cut off within its header")
     _, version, size, checksum = _PREFIX.unpack(start)

@@ -39,6 +39,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Arguments after the program's name; those of the process if left out.
     """
     arguments = list(sys.argv[1:] if args is None else args)
+    if args is None:
+        _wait_briefly()
     try:
         return _dispatch(arguments)
     except KeyboardInterrupt:
@@ -53,6 +55,17 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"qcodec: error: {' '.join(str(error).split())}", file=sys.stderr)
         print("(QCODEC_TRACEBACK=1 shows where it came from)", file=sys.stderr)
         return 1
+
+
+def _wait_briefly() -> None:
+    """Let threads that wait for each other give their core up after microseconds instead of a millisecond.
+
+    So two commands can share the cores: with the default of GNU's OpenMP, which PyTorch brings, each spins while what
+    it waits for is not running, and both take up to thirty times longer. Alone, a fit loses a tenth. It works before
+    PyTorch is loaded only; a user's own setting stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -77,7 +77,8 @@ def _write(output: Path, measured: dict[str, list["Measured"]]) -> None:
         kbps, mel = np.array(means).T
         curves[model] = (kbps, mel)
     count = len({row.file for rows in measured.values() for row in rows})
-    note = f"{count} recordings, means by duration; rates of real files, side information included"
+    recordings = "1 recording" if count == 1 else f"{count} recordings, means by duration"
+    note = f"{recordings}; rates of real files without their headers, side information included"
     picture = io.BytesIO()
     rate_mel(curves, title="Rate and distortion", note=note).savefig(picture, format="png")
     for name, content in (

@@ -63,6 +63,10 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
     metadata = content.get("metadata") if isinstance(content, Mapping) else None
     parts = (metadata.get("kwargs"), content.get("state_dict")) if isinstance(metadata, Mapping) else ()
     if not isinstance(metadata, Mapping) or not all(isinstance(part, Mapping) for part in parts):
+        if isinstance(content, Mapping) and "pytorch-lightning_version" in content:
+            raise ValueError(
+                f"{path} is the checkpoint of a run: make a weight file of it, `qcodec export {path} OUT.pth`"
+            )
         raise ValueError(
             f"{path} is no weight file of `dac`: it must hold 'state_dict', and 'metadata' with 'kwargs', "
             "as `dac.DAC.save(path, package=False)` writes them"

@@ -103,9 +103,10 @@ class SurrogateTask(LightningModule):
     def training_step(self, block: DrawBlock, batch_idx: int) -> None:
         """Make ``block.count`` updates of every member; nothing in it waits for the device."""
         optimizer: Any = self.optimizers()
+        adam: RecordedAdam = optimizer.optimizer
         first, bench = self.trainer.global_step, self._bench(block)
         if self._can_record(bench):
-            optimizer.optimizer.record(bench)
+            adam.record(bench)
         stats = torch.empty(block.count, 2, *self.diverged_at.shape, device=self.device)
         done = 0
         try:
@@ -113,8 +114,8 @@ class SurrogateTask(LightningModule):
                 for row in stats:
                     bench.seek(first + done)
                     rates = [schedule.learning_rate(first + done) for schedule in dict.fromkeys(self.schedules)]
-                    optimizer.optimizer.set_rates(rates)
-                    row.copy_(optimizer.step(partial(self._find_gradients, bench)))
+                    adam.set_rates(rates)
+                    row.copy_(optimizer.step(partial(self._find_gradients, adam, bench)))
                     done += 1
         finally:  # an interrupted block counts as far as it came
             if done:
@@ -124,8 +125,8 @@ class SurrogateTask(LightningModule):
     def _can_record(self, bench: Bench) -> bool:
         return self.device.type == "cuda" and self.trainer.world_size == 1 and bench.repeats
 
-    def _find_gradients(self, bench: Bench) -> Tensor:
-        self.zero_grad()
+    def _find_gradients(self, adam: RecordedAdam, bench: Bench) -> Tensor:
+        adam.zero_grad()
         stats = self._backward(bench)
         self._average_gradients()
         return stats
