@@ -34,7 +34,7 @@ def test_a_package_is_refused_with_the_way_round_and_the_way_works(tmp_path):
 
 def test_the_checkpoint_of_a_run_is_refused_with_the_command_that_makes_weights_of_it(tmp_path):
     torch.save({"state_dict": {}, "pytorch-lightning_version": "2.6.6"}, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match=r"is a run's checkpoint.*`qcodec export .*last\.ckpt OUT\.pth`"):
+    with pytest.raises(ValueError, match=r"is the checkpoint of a run.*`qcodec export .*last\.ckpt OUT\.pth`"):
         load_released(tmp_path / "last.ckpt")
 
 
