@@ -36,7 +36,7 @@ def pool_seeds(runs: Sequence[Run]) -> list[Run]:
 
 def _together(first: Run, second: Run, system: str) -> tuple[Run, Run] | None:
     """Move a system's seeds from the second run to the first, where it is the same system with other seeds."""
-    one, other = _experiment(first.config, system), _experiment(second.config, system)
+    one, other = _experiment(first, system), _experiment(second, system)
     if one is None or other is None or one.settings != other.settings:
         return None
     ours, theirs = _series(first, system, one.seed), _series(second, system, other.seed)
@@ -84,11 +84,9 @@ def _at(series: Series, steps: FloatArray) -> FloatArray:
     return values
 
 
-def _experiment(config: str | None, system: str) -> _Experiment | None:
-    import yaml
-
+def _experiment(run: Run, system: str) -> _Experiment | None:
+    content = run.settings
     try:
-        content: Any = yaml.safe_load(config or "")
         model, data = (dict(content[part]["init_args"]) for part in ("model", "data"))
         kinds = [content[part].get("class_path") for part in ("model", "data")]
         if "systems" in model:  # several systems and seeds in one run
@@ -96,7 +94,7 @@ def _experiment(config: str | None, system: str) -> _Experiment | None:
             return _Experiment((kinds, _without(model, "seed", "seeds"), own, data), None)
         seed = int(content["seed_everything"])
         return _Experiment((kinds, _without(model, "seed"), _without(data, "seed")), seed)
-    except (yaml.YAMLError, TypeError, KeyError, ValueError, AttributeError):
+    except (TypeError, KeyError, ValueError, AttributeError):
         return None
 
 

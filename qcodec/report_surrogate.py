@@ -1,7 +1,6 @@
 """The report on surrogate codecs, and on runs of any other kind: mean square error, rate and distortion."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -116,7 +115,7 @@ def _points(run: Run) -> tuple[dict[str, Point], list[str]]:
 
 def _source(runs: Sequence[Run]) -> Source | None:
     """Compute what theory says of the runs' data; None where it is not synthetic or the runs differ in it."""
-    settings = {_data_settings(run.config) for run in runs}
+    settings = {_data_settings(run) for run in runs}
     only = settings.pop() if len(settings) == 1 else None
     surrogate = any(metric in run.metrics for run in runs for metric in ("mse", "hard_mse"))
     if only is None or not surrogate:
@@ -131,14 +130,9 @@ def _source(runs: Sequence[Run]) -> Source | None:
     return Source(Bound(rate * features, distortion), references)
 
 
-def _data_settings(config: str | None) -> tuple[int, int] | None:
+def _data_settings(run: Run) -> tuple[int, int] | None:
     """Read levels and features from a run's configuration; None where there is none or its data is of another kind."""
-    import yaml
-
-    try:
-        content: Any = yaml.safe_load(config or "")
-    except yaml.YAMLError:
-        content = None
+    content = run.settings
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict) or not str(data.get("class_path", "")).endswith("SyntheticBits"):
         return None

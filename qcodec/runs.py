@@ -1,11 +1,13 @@
 """Reading run folders: a ``metrics.csv`` of any task becomes an array of seeds and steps per metric and system."""
 
 import csv
+import functools
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,11 @@ class Run:
     skipped_lines: int = 0  # lines of metrics.csv that were cut off
 
     @property
+    def settings(self) -> Any:
+        """What ``config.yaml`` says, not to be changed; None without one, or where it is no YAML."""
+        return None if self.config is None else _parsed(self.config)
+
+    @property
     def systems(self) -> list[str]:
         """Names of all systems, in the order in which they were logged."""
         return list(dict.fromkeys(system for by_system in self.metrics.values() for system in by_system))
@@ -56,6 +63,16 @@ class Run:
             return np.empty(0)
         finite = np.where(np.isfinite(series.values), series.values, np.inf).min(axis=1)
         return np.where(np.isfinite(finite), finite, np.nan)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(config: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(config)
+    except yaml.YAMLError:
+        return None
 
 
 def read_run(folder: Path) -> Run:
