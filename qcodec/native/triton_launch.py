@@ -1,7 +1,7 @@
 """Where Triton's kernels run: on GPUs, as far as the machine can compile them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -15,10 +15,10 @@ _told: set[tuple[torch.device, str]] = set()
 SLOW_SURROGATE = "the surrogate codec takes several times longer"
 
 
-def on_gpu(*tensors: Tensor) -> bool:
-    """Whether kernels may take these tensors as they lie: contiguous float32 on one GPU, and not switched off."""
+def on_gpu(*tensors: Tensor, dtypes: Sequence[torch.dtype] = (torch.float32,)) -> bool:
+    """Whether kernels may take these tensors as they lie: contiguous, on one GPU, and not switched off."""
     device = tensors[0].device
-    fit = all(t.dtype == torch.float32 and t.device == device and t.is_contiguous() for t in tensors)
+    fit = all(t.dtype in dtypes and t.device == device and t.is_contiguous() for t in tensors)
     return device.type == "cuda" and fit and untransformed(*tensors)
 
 

@@ -7,10 +7,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from qcodec.native.build import untransformed
-from qcodec.native.triton_launch import current, tried
+from qcodec.native.triton_launch import current, on_gpu, tried
 
 _TILE = 1024  # values that one program takes
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 @final
@@ -42,11 +42,8 @@ class TritonSnake:
 
 def triton_snake(x: Tensor, alpha: Tensor) -> TritonSnake | None:
     """Give the kernels where they may take these tensors as they lie."""
-    fits = x.is_cuda and alpha.device == x.device and x.dim() == 3 and alpha.numel() == x.shape[1]
-    narrow = {x.dtype, alpha.dtype} <= {torch.float32, torch.bfloat16, torch.float16}
-    if fits and narrow and x.is_contiguous() and alpha.is_contiguous() and untransformed(x, alpha):
-        return _loaded(x.device)
-    return None
+    fits = x.dim() == 3 and alpha.numel() == x.shape[1]
+    return _loaded(x.device) if fits and on_gpu(x, alpha, dtypes=_DTYPES) else None
 
 
 @functools.cache
