@@ -1,6 +1,7 @@
 import dac
 import pytest
 import torch
+from snake_reference import gradients, published, second_derivative
 from torch import nn
 
 from qcodec import DacCodec, ResidualVQ
@@ -10,11 +11,6 @@ from qcodec.snake import Snake
 
 def draw(*shape, seed=0, scale=1.0):
     return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def published(x, alpha):
-    """Compute what dac's scripted function does, without its compiler, which fails in inference mode once trained."""
-    return x + (alpha + 1e-9).reciprocal() * torch.sin(alpha * x).pow(2)
 
 
 def layer(channels=3):
@@ -27,13 +23,6 @@ def compiled(monkeypatch):
     monkeypatch.delenv("QCODEC_NATIVE", raising=False)
     if native.native_snake(torch.zeros(1, 1, 1), torch.ones(1, 1, 1)) is None:
         pytest.skip("no C++ compiler that builds the kernel")
-
-
-def gradients(function, x, alpha, grad):
-    x, alpha = x.clone().requires_grad_(), alpha.detach().clone().requires_grad_()
-    y = function(x, alpha)
-    y.backward(grad)
-    return y.detach(), x.grad, alpha.grad
 
 
 @pytest.mark.usefixtures("compiled")
@@ -83,16 +72,9 @@ def test_threads_do_not_change_the_result():
 def test_a_second_derivative_and_a_frozen_alpha_are_those_of_dac(monkeypatch, switch):
     monkeypatch.setenv("QCODEC_NATIVE", switch)
     module, x = layer(), draw(2, 3, 20)
-
-    def penalty(function):
-        y = x.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(function(y).sum(), y, create_graph=True)
-        (second,) = torch.autograd.grad(slope.square().sum(), y)
-        return second
-
-    torch.testing.assert_close(penalty(module), penalty(lambda y: published(y, module.alpha)))
+    torch.testing.assert_close(second_derivative(module, x), second_derivative(lambda y: published(y, module.alpha), x))
     module.alpha.requires_grad_(False)
-    torch.testing.assert_close(penalty(module), penalty(lambda y: published(y, module.alpha)))
+    torch.testing.assert_close(second_derivative(module, x), second_derivative(lambda y: published(y, module.alpha), x))
 
 
 def test_in_evaluation_and_in_other_types_it_gives_the_very_values_of_dac():

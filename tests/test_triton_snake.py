@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from snake_reference import gradients, published, second_derivative
 from torch import nn
 
 from qcodec import DacCodec, Identity, snake
@@ -20,22 +21,11 @@ def alphas(channels):
     return 0.01 + 2 * torch.rand(1, channels, 1, generator=torch.Generator().manual_seed(1)).to(DEVICE)
 
 
-def published(x, alpha):
-    return x + (alpha + 1e-9).reciprocal() * torch.sin(alpha * x).pow(2)
-
-
 @pytest.fixture
 def by_triton(monkeypatch):
     """Let every Snake that trains use the kernels."""
     monkeypatch.setattr(snake, "native_snake", lambda x, alpha: None)
     monkeypatch.setattr(snake, "triton_snake", lambda x, alpha: TritonSnake(kernels))
-
-
-def gradients(function, x, alpha, grad):
-    x, alpha = x.clone().requires_grad_(), alpha.clone().requires_grad_()
-    y = function(x, alpha)
-    y.backward(grad)
-    return y.detach(), x.grad, alpha.grad
 
 
 def trained(x, alpha):
@@ -83,14 +73,7 @@ def test_a_value_out_of_range_stays_visible_and_spoils_no_other(value):
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_second_derivative_is_that_of_dac(frozen):
     module, x = Snake(nn.Parameter(alphas(3), requires_grad=not frozen)), draw(2, 3, 20)
-
-    def penalty(function):
-        y = x.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(function(y).sum(), y, create_graph=True)
-        (second,) = torch.autograd.grad(slope.square().sum(), y)
-        return second
-
-    torch.testing.assert_close(penalty(module), penalty(lambda y: published(y, module.alpha)))
+    torch.testing.assert_close(second_derivative(module, x), second_derivative(lambda y: published(y, module.alpha), x))
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
