@@ -107,14 +107,14 @@ class SurrogateTask(LightningModule):
         first, bench = self.trainer.global_step, self._bench(block)
         if self._can_record(bench):
             adam.record(bench)
+        schedules = list(dict.fromkeys(self.schedules))
         stats = torch.empty(block.count, 2, *self.diverged_at.shape, device=self.device)
         done = 0
         try:
             with ranks_apart(self.trainer):
                 for row in stats:
                     bench.seek(first + done)
-                    rates = [schedule.learning_rate(first + done) for schedule in dict.fromkeys(self.schedules)]
-                    adam.set_rates(rates)
+                    adam.set_rates([schedule.learning_rate(first + done) for schedule in schedules])
                     row.copy_(optimizer.step(partial(self._find_gradients, adam, bench)))
                     done += 1
         finally:  # an interrupted block counts as far as it came
