@@ -12,7 +12,7 @@ from torch import Tensor
 from qcodec.bitstream.analysed import Analysed
 from qcodec.bitstream.codes import Codes, regroup
 from qcodec.bitstream.container import CHUNK_FRAMES, Chunk, ChunkWriter, read_chunks
-from qcodec.bitstream.dials import Dial, OwnDial, dial_of
+from qcodec.bitstream.dials import ConstantDial, Dial, OwnDial, dial_of
 from qcodec.bitstream.entropy import pack, unpack
 from qcodec.bitstream.fingerprint import fingerprint
 from qcodec.bitstream.header import MAX_CHANNELS, Header, read_header
@@ -22,7 +22,7 @@ from qcodec.bitstream.spool import Block, Spool
 from qcodec.bitstream.tables import Tables, uniform_tables
 from qcodec.bitstream.windows import Window, decoder_context, encoder_context, windows
 from qcodec.codecs.dac import DacCodec
-from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout
+from qcodec.quantizers.allocators import AllCodebooks
 from qcodec.quantizers.residual import ResidualVQ
 
 
@@ -224,7 +224,7 @@ class Bitstream:
     @property
     def per_frame(self) -> bool:
         """Whether each frame tells how many stages it sends."""
-        return not isinstance(self.quantizer.allocator, AllCodebooks | CodebookDropout)
+        return not isinstance(self._dial(), ConstantDial)
 
     def _write(self, header: Header, codes: Iterable[Codes], file: BinaryIO) -> ChunkWriter:
         tables, writer = self.tables_of(header), ChunkWriter(file, header)
