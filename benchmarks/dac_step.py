@@ -76,7 +76,7 @@ def stock_model(options):
         options.encoder, list(STRIDES), None, options.decoder, list(STRIDES)[::-1], options.books, 1024, 8, 0.5,
         SAMPLE_RATE,
     )  # fmt: skip
-    from qcodec.codecs.dac import keep_length
+    from qcodec.codecs.dac.codec import keep_length
 
     keep_length(model)  # without it the published step fails on shapes at this stride
     return model.to(options.device)
@@ -157,7 +157,7 @@ class Turns:
         trainer.fit(self.task, DataLoader(self.data, batch_size=None))
 
     def stock_block(self, end):
-        from qcodec.streams import STREAMS, stream_seed
+        from qcodec.random_streams import STREAMS, stream_seed
 
         for side, step in self.steps.items():
             begin = now(self.options.device)

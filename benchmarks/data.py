@@ -49,12 +49,12 @@ def stock_batches(folder, sample_rate, batch_size, workers):
 
 
 def our_batches(folder, sample_rate, batch_size, workers, memory_gib):
-    from qcodec.data.audio import Crops, LibriTTS, Subsets
+    from qcodec.data.audio import AudioFolder, Crops, Subsets
 
     logging.disable()
     subsets = Subsets(train=(".",), val=(), held_out=0.0, max_bad_share=1.0)
     crops = Crops(updates_per_epoch=10**5, memory_gib=memory_gib)
-    loader = LibriTTS(folder, sample_rate, batch_size, subsets, crops, workers=workers).train_dataloader()
+    loader = AudioFolder(folder, sample_rate, batch_size, subsets, crops, workers=workers).train_dataloader()
     batches = iter(loader)
     for _ in range(-(-len(loader.source.files) // batch_size) if memory_gib else 0):
         next(batches)

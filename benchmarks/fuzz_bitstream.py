@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from qcodec import DacCodec, ImportanceMask, ResidualVQ
-from qcodec.bitstream.dac_file import DacFile, read_dac, write_dac
+from qcodec.audio.reading import recording_of
+from qcodec.bitstream.dac.format import DacFile, read_dac, write_dac
 from qcodec.bitstream.header import read_header
-from qcodec.bitstream.recording import recording_of
 from qcodec.bitstream.settings import Settings
 from qcodec.bitstream.stream import Bitstream
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qcodec.codecs.base import Codec
-    from qcodec.codecs.dac import DacCodec, patch_dac
-    from qcodec.codecs.dac_file import export_dac, load_released
+    from qcodec.codecs.dac.codec import DacCodec, patch_dac
+    from qcodec.codecs.dac.weights import export_dac, load_dac
     from qcodec.codecs.surrogate import SurrogateCodec
     from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
     from qcodec.quantizers.base import Quantizer, QuantizerOutput
@@ -33,7 +33,7 @@ _HOME = {
     "AnnealedDither": "qcodec.quantizers.dither",
     "Codec": "qcodec.codecs.base",
     "CodebookDropout": "qcodec.quantizers.allocators",
-    "DacCodec": "qcodec.codecs.dac",
+    "DacCodec": "qcodec.codecs.dac.codec",
     "DetachedNoiseApproximation": "qcodec.quantizers.estimators",
     "GradientEstimator": "qcodec.quantizers.estimators",
     "Identity": "qcodec.quantizers.identity",
@@ -50,9 +50,9 @@ _HOME = {
     "SurrogateCodec": "qcodec.codecs.surrogate",
     "UniformLevels": "qcodec.quantizers.levels",
     "VectorStage": "qcodec.quantizers.vector",
-    "export_dac": "qcodec.codecs.dac_file",
-    "load_released": "qcodec.codecs.dac_file",
-    "patch_dac": "qcodec.codecs.dac",
+    "export_dac": "qcodec.codecs.dac.weights",
+    "load_dac": "qcodec.codecs.dac.weights",
+    "patch_dac": "qcodec.codecs.dac.codec",
 }
 
 __all__ = [
@@ -78,7 +78,7 @@ __all__ = [
     "UniformLevels",
     "VectorStage",
     "export_dac",
-    "load_released",
+    "load_dac",
     "patch_dac",
 ]
 

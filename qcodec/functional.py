@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from qcodec.autograd import (
+from qcodec.kernels.autograd import (
     MeanSquaredError,
     ModifiedStraightThrough,
     NoiseApproximation,
@@ -14,7 +14,7 @@ from qcodec.autograd import (
     add_noise,
     apply_function,
 )
-from qcodec.native.elementwise import elementwise, rows_apart
+from qcodec.kernels.elementwise import elementwise, rows_apart
 
 
 def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from lightning import Trainer
 from qcodec import DacCodec, ResidualVQ
 from qcodec.cli import main
 from qcodec.cli.recipes import all_recipes, recipes_folder
-from qcodec.codecs.dac_file import export_dac
+from qcodec.codecs.dac.weights import export_dac
 
 RECIPES = all_recipes()
 SURROGATE = [name for name in RECIPES if name.startswith("surrogate/")]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from qcodec.codecs.dac import DacCodec
+from qcodec.codecs.dac.codec import DacCodec
 
 
 def fingerprint(codec: DacCodec) -> str:

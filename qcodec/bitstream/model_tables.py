@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from qcodec.atomic_write import atomic_write
+from qcodec.audio.reading import Recording
 from qcodec.bitstream.codes import Codes, regroup
 from qcodec.bitstream.container import CHUNK_FRAMES
-from qcodec.bitstream.dials import dial_of
-from qcodec.bitstream.recording import Recording
+from qcodec.bitstream.rate_control import dial_of
 from qcodec.bitstream.stream import Bitstream
 from qcodec.bitstream.tables import Tables
-from qcodec.codecs.weight_file import read_weight_file
-from qcodec.files import replacing
+from qcodec.codecs.dac.weight_file import read_weight_file
 
 LEVELS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)  # levels of variable bitrate that tables are fitted to, all alike
 
@@ -44,7 +44,7 @@ def add_tables(path: Path, output: Path, tables: Tables) -> None:
     """
     file = read_weight_file(path)
     kept = {"codes": torch.from_numpy(tables.codes), "depth": torch.from_numpy(tables.depth)}
-    with replacing(output) as part:
+    with atomic_write(output) as part:
         torch.save(file.with_qcodec(tables=kept), part)
 
 

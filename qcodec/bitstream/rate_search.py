@@ -6,17 +6,17 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from qcodec.bitstream.code_cache import Block, CodeCache
 from qcodec.bitstream.codes import Codes
 from qcodec.bitstream.container import CHUNK_HEAD
 from qcodec.bitstream.entropy import ideal_bits
-from qcodec.bitstream.spool import Block, Spool
 from qcodec.bitstream.tables import Tables
 
 _LOWEST, _HIGHEST = 1e-4, 1e4  # levels that send one stage and, but for vanishing importance, every stage
 _STEPS = 40
 
 
-def level_for(spool: Spool, sent: Callable[[Block, float], Codes], tables: Tables, bits: float) -> float:
+def level_for(spool: CodeCache, sent: Callable[[Block, float], Codes], tables: Tables, bits: float) -> float:
     """Find the highest level whose chunks take no more than ``bits`` bits, where ``sent`` gives a level's codes.
 
     Raises:
@@ -36,7 +36,7 @@ def level_for(spool: Spool, sent: Callable[[Block, float], Codes], tables: Table
     return low
 
 
-def stages_for(spool: Spool, tables: Tables, bits: float) -> int:
+def stages_for(spool: CodeCache, tables: Tables, bits: float) -> int:
     """Find the largest number of stages for all frames whose chunks take no more than ``bits`` bits.
 
     Raises:

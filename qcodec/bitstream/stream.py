@@ -9,19 +9,19 @@ from typing import BinaryIO, final
 import torch
 from torch import Tensor
 
-from qcodec.bitstream.analysed import Analysed
+from qcodec.audio.reading import Recording, amplified, loudness_gain
+from qcodec.bitstream.code_cache import Block, CodeCache
 from qcodec.bitstream.codes import Codes, regroup
 from qcodec.bitstream.container import CHUNK_FRAMES, Chunk, ChunkWriter, read_chunks
-from qcodec.bitstream.dials import ConstantDial, Dial, OwnDial, dial_of
+from qcodec.bitstream.encoded_recording import EncodedRecording
 from qcodec.bitstream.entropy import pack, unpack
 from qcodec.bitstream.fingerprint import fingerprint
 from qcodec.bitstream.header import MAX_CHANNELS, Header, read_header
-from qcodec.bitstream.recording import Recording, amplified, loudness_gain
+from qcodec.bitstream.rate_control import ConstantDial, Dial, OwnDial, dial_of
 from qcodec.bitstream.settings import WINDOW, Settings
-from qcodec.bitstream.spool import Block, Spool
 from qcodec.bitstream.tables import Tables, uniform_tables
 from qcodec.bitstream.windows import Window, decoder_context, encoder_context, windows
-from qcodec.codecs.dac import DacCodec
+from qcodec.codecs.dac.codec import DacCodec
 from qcodec.quantizers.allocators import AllCodebooks
 from qcodec.quantizers.residual import ResidualVQ
 
@@ -58,7 +58,7 @@ class Bitstream:
 
     Example:
         >>> import io
-        >>> from qcodec.bitstream.recording import recording_of
+        >>> from qcodec.audio.reading import recording_of
         >>> quantizer = ResidualVQ(dim=8, n_codebooks=2, codebook_size=32, codebook_dim=4)
         >>> codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=(4,), decoder_dim=8).eval()
         >>> file, stereo = io.BytesIO(), torch.rand(2, 401)
@@ -115,7 +115,7 @@ class Bitstream:
         part: BinaryIO,
         levels: Sequence[float | None] = (None,),
         loudness: float | None = None,
-    ) -> Analysed:
+    ) -> EncodedRecording:
         """Encode a recording once, to be sent at any level.
 
         Args:
@@ -130,10 +130,12 @@ class Bitstream:
         _check_channels(recording)
         gain = loudness_gain(recording, self.codec.sample_rate, loudness)
         recording, samples, dial = amplified(recording, gain), _Samples(), self._dial(levels)
-        spool = Spool(part, regroup(self.rows(samples.counted(recording), dial), CHUNK_FRAMES))
-        return Analysed(recording, samples.count, gain, loudness, spool, dial)
+        spool = CodeCache(part, regroup(self.rows(samples.counted(recording), dial), CHUNK_FRAMES))
+        return EncodedRecording(recording, samples.count, gain, loudness, spool, dial)
 
-    def send(self, analysed: Analysed, file: BinaryIO, level: float | None = None, kbps: float | None = None) -> Header:
+    def send(
+        self, analysed: EncodedRecording, file: BinaryIO, level: float | None = None, kbps: float | None = None
+    ) -> Header:
         """Write an analysed recording, at a level or the highest one that takes no more than a rate.
 
         Raises:
@@ -217,8 +219,8 @@ class Bitstream:
     def codes(self, blocks: Iterable[Tensor], level: float | None) -> Iterator[Codes]:
         """Give the codes ``(C, N_q, T)`` of a recording's blocks at a level, in parts; -1 where a stage is not sent."""
         for window in self._windows(blocks):
-            z, features = self.codec.encode(window.data)
-            codes = self.quantizer(z, features=features, level=level).codes
+            embedding = self.codec.embed(window.data)
+            codes = self.quantizer(embedding.z, features=embedding.features, level=level).codes
             yield codes[..., window.start : window.stop].cpu().numpy()
 
     @property
@@ -234,11 +236,11 @@ class Bitstream:
 
     @torch.no_grad()
     def rows(self, blocks: Iterable[Tensor], dial: Dial) -> Iterator[Block]:
-        """Give every code of a recording's blocks and what a dial decides by, as a ``Spool`` keeps them."""
+        """Give every code of a recording's blocks and what a dial decides by, as a ``CodeCache`` keeps them."""
         everything = self.quantizer.with_allocator(AllCodebooks())
         for window in self._windows(blocks):
-            z, features = self.codec.encode(window.data)
-            rows = torch.cat([everything(z).codes.int(), dial.rows(z, features)], 1)
+            embedding = self.codec.embed(window.data)
+            rows = torch.cat([everything(embedding.z).codes.int(), dial.rows(embedding.z, embedding.features)], 1)
             yield rows[..., window.start : window.stop].cpu().numpy()
 
     def _dial(self, levels: Sequence[float | None] = ()) -> Dial:
@@ -255,7 +257,7 @@ class Bitstream:
         device = next(self.codec.parameters()).device
         blocks = (torch.from_numpy(block).to(device) for block in codes)
         for window in windows(blocks, 1, self.window, self._decoder_context):
-            audio = self.codec.decode(self.quantizer.decode(window.data))[:, 0]
+            audio = self.codec.synthesize(self.quantizer.decode(window.data))[:, 0]
             kept = audio[:, window.start * hop : window.stop * hop][:, :left].cpu()
             left -= kept.shape[1]
             yield kept / 10 ** (header.gain_db / 20) if header.gain_db else kept

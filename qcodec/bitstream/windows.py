@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from qcodec.quantizers.layers import WeightNormConv
+from qcodec.layers.weight_norm import WeightNormConv
 
 
 @final

@@ -10,8 +10,8 @@ from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from qcodec.files import replacing
-from qcodec.plot_importance import AllocatedClip, allocation_figure, rate_figure
+from qcodec.atomic_write import atomic_write
+from qcodec.figures.importance import AllocatedClip, allocation_figure, rate_figure
 
 _CURVE = tuple(2.0**power for power in np.arange(-4, 3.25, 0.5))  # levels of the curve of rate against level
 _ENDS = (1e-9, 1e9)  # levels at which every frame has one stage, and all of them
@@ -64,7 +64,8 @@ class AllocationFigures(Callback):
 
 
 def _figures(codec: Any, audio: Tensor, levels: Sequence[float], note: str) -> dict[str, Figure]:
-    z, features = codec.encode(audio)
+    embedding = codec.embed(audio)
+    z, features = embedding.z, embedding.features
     importance = codec.quantizer.allocator.importance(features)
     bits = {level: codec.quantizer(z, features=features, level=level).bits for level in (*levels, *_CURVE, *_ENDS)}
     scale = codec.frame_rate / 1000
@@ -86,7 +87,7 @@ def _figures(codec: Any, audio: Tensor, levels: Sequence[float], note: str) -> d
 
 def _keep(figures: Mapping[str, Figure], folder: Path) -> None:
     for name, figure in figures.items():
-        with replacing(folder / f"{name}.png") as file:
+        with atomic_write(folder / f"{name}.png") as file:
             figure.savefig(file, format="png")
 
 

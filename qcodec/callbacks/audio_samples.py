@@ -6,7 +6,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from qcodec.plot_spectrogram import spectrogram_figure
+from qcodec.figures.spectrogram import spectrogram_figure
 
 
 @final

@@ -7,12 +7,12 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-_METHODS = ("encode", "decode")
+_METHODS = ("embed", "synthesize")
 
 
 @final
 class Compile(Callback):
-    """Lets ``torch.compile`` compile the codec's ``encode`` and ``decode`` for the updates of a fit, and nothing else.
+    """Lets ``torch.compile`` compile the codec's ``embed`` and ``synthesize`` for the updates of a fit.
 
     What lies between and after them, the quantizer in float32, losses, discriminator and optimizer, runs as ever, and
     so do validation and all else outside of training, whose lengths differ. Weights, their names, checkpoints and
@@ -40,7 +40,7 @@ class Compile(Callback):
         """Put compiled methods in the place of the codec's."""
         codec = getattr(pl_module, "codec", None)
         if not isinstance(codec, nn.Module) or not all(hasattr(codec, name) for name in _METHODS):
-            raise ValueError(f"{type(pl_module).__name__} has no codec with encode and decode: leave Compile out")
+            raise ValueError(f"{type(pl_module).__name__} has no codec with embed and synthesize: leave Compile out")
         self._try_out(pl_module.device)
         for name in _METHODS:
             method = getattr(codec, name)

@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from qcodec.files import replacing
+from qcodec.atomic_write import atomic_write
 
 _INDEX = ["epoch", "step"]
 
@@ -87,7 +87,7 @@ class MetricsCSV(Logger):
         writer = csv.DictWriter(table, self._columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(table.getvalue().encode())
         self._offset = path.stat().st_size
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qcodec.cli.jobs import CODES, Job, find_jobs, run_jobs
+from qcodec.cli.file_batch import CODES, Job, find_jobs, run_jobs
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def decode(arguments: Sequence[str]) -> None:
     jobs = find_jobs(options.input, options.output, CODES, ".wav")
     _spare_neighbours(jobs, options.output)
 
-    from qcodec.bitstream.memory import fitting_memory
+    from qcodec.bitstream.out_of_memory import fitting_memory
 
     bitstream = open_model(options)
 
@@ -50,16 +50,16 @@ def decode(arguments: Sequence[str]) -> None:
 
 
 def _spare_neighbours(jobs: Sequence[Job], output: Path) -> None:
-    """Keep names that nobody gave from replacing what lies beside the codes, such as their recordings."""
+    """Keep names that nobody gave from atomic_write what lies beside the codes, such as their recordings."""
     for job in jobs:
         if output.is_dir() and job.target.exists() and job.target.parent.resolve() == job.source.parent.resolve():
             raise ValueError(f"{job.target} lies beside {job.source} and would be replaced: give another folder")
 
 
 def _decode(job: Job, bar: Any, bitstream: "Bitstream", options: argparse.Namespace) -> str:
-    from qcodec.bitstream.audio_writer import AudioFormat, write_audio
-    from qcodec.bitstream.dac_file import read_dac
-    from qcodec.bitstream.interchange import decode_dac
+    from qcodec.audio.writing import AudioFormat, write_audio
+    from qcodec.bitstream.dac.convert import decode_dac
+    from qcodec.bitstream.dac.format import read_dac
 
     rate = bitstream.codec.sample_rate
     with open(job.source, "rb") as file:
@@ -89,7 +89,7 @@ def _shown(blocks: Iterable["Tensor"], bar: Any, rate: int) -> Iterator["Tensor"
 
 def _seconds(job: Job) -> float:
     """Duration of what a file holds; a file that cannot be read is told of when its turn comes."""
-    from qcodec.bitstream.dac_file import read_dac
+    from qcodec.bitstream.dac.format import read_dac
     from qcodec.bitstream.header import read_header
 
     with suppress(ValueError, OSError), open(job.source, "rb") as file:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qcodec.cli.jobs import AUDIO, CODES, Job, audio_seconds, find_jobs, run_jobs
+from qcodec.cli.file_batch import AUDIO, CODES, Job, audio_seconds, find_jobs, run_jobs
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
-    from qcodec.bitstream.recording import Recording
+    from qcodec.audio.reading import Recording
     from qcodec.bitstream.settings import Settings
     from qcodec.bitstream.stream import Bitstream
 
@@ -30,7 +30,7 @@ def encode(arguments: Sequence[str]) -> None:
     jobs = find_jobs(options.input, options.output, AUDIO, f".{options.format}")
     _check_endings(jobs)
 
-    from qcodec.bitstream.memory import fitting_memory
+    from qcodec.bitstream.out_of_memory import fitting_memory
     from qcodec.bitstream.settings import Settings
 
     constant = options.codebooks is not None
@@ -67,9 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings", made: float) -> str:
-    from qcodec.bitstream.interchange import encode_dac
-    from qcodec.bitstream.recording import open_recording, watched
-    from qcodec.files import replacing
+    from qcodec.atomic_write import atomic_write
+    from qcodec.audio.reading import open_recording, watched
+    from qcodec.bitstream.dac.convert import encode_dac
 
     sample_rate = bitstream.codec.sample_rate
     recording = open_recording(job.source, sample_rate)
@@ -77,7 +77,7 @@ def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings", ma
         return f"{job.target}: there already"
     shown = watched(recording, lambda n: bar.update(n / sample_rate))
     level = settings.level
-    with replacing(job.target) as file:
+    with atomic_write(job.target) as file:
         try:
             if job.target.suffix == ".dac":
                 encode_dac(bitstream, shown, file, settings)

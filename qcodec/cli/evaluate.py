@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qcodec.cli.jobs import AUDIO, find_sources
+from qcodec.cli.file_batch import AUDIO, find_sources
 from qcodec.cli.model import add_device_arguments, open_model
 
 if TYPE_CHECKING:
-    from qcodec.evaluation import Measured
+    from qcodec.evaluation.rate_mel import Measured
 
 _DESCRIPTION = """\
 Encode recordings with one or more models at several rates, decode them again, and write what that costs and gives to
@@ -32,8 +32,8 @@ def evaluate(arguments: Sequence[str]) -> None:
 
     from tqdm import tqdm
 
-    from qcodec.evaluation import evaluate as measure
-    from qcodec.evaluation import rate_levels
+    from qcodec.evaluation.rate_mel import evaluate as measure
+    from qcodec.evaluation.rate_mel import rate_levels
 
     distinct = len({checkpoint.stem for checkpoint in options.checkpoint}) == len(options.checkpoint)
     measured: dict[str, list[Measured]] = {}
@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
 def _write(output: Path, measured: dict[str, list["Measured"]]) -> None:
     import numpy as np
 
-    from qcodec.files import replacing
-    from qcodec.plot_evaluation import rate_mel
+    from qcodec.atomic_write import atomic_write
+    from qcodec.figures.rate_mel import rate_mel
 
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -85,5 +85,5 @@ def _write(output: Path, measured: dict[str, list["Measured"]]) -> None:
         ("evaluation.csv", table.getvalue().encode(errors="surrogateescape")),
         ("rate_mel.png", picture.getvalue()),
     ):
-        with replacing(output / name) as file:
+        with atomic_write(output / name) as file:
             file.write(content)

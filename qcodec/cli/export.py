@@ -30,20 +30,20 @@ def export(arguments: Sequence[str]) -> None:
     if options.output.exists() and not options.overwrite:
         raise ValueError(f"{options.output} exists: give another name, or --overwrite to replace it")
 
-    from qcodec.cli.checkpoint import read_checkpoint
-    from qcodec.codecs.dac_file import export_dac
-    from qcodec.files import replacing
+    from qcodec.atomic_write import atomic_write
+    from qcodec.codecs.dac.weights import export_dac
+    from qcodec.runs.checkpoint import read_checkpoint
 
     state = read_checkpoint(options.checkpoint)["state_dict"]
     config = options.config or _config_beside(options.checkpoint)
     codec = _codec(config, state, options.checkpoint)
-    with replacing(options.output) as file:
+    with atomic_write(options.output) as file:
         export_dac(codec, file)
     print(options.output)
 
 
 def _config_beside(checkpoint: Path) -> Path:
-    from qcodec.cli.run_folder import run_of
+    from qcodec.runs.folder import run_of
 
     path = run_of(checkpoint) / "config.yaml"
     if not path.is_file():
@@ -53,7 +53,7 @@ def _config_beside(checkpoint: Path) -> Path:
 
 def _codec(config: Path, state: Mapping[str, Any], checkpoint: Path) -> Any:
     """Build the codec that the settings describe and give it the weights that the checkpoint holds for it."""
-    from qcodec.codecs.dac import DacCodec
+    from qcodec.codecs.dac.codec import DacCodec
 
     codec = _build(config)
     if not isinstance(codec, DacCodec):
@@ -71,7 +71,7 @@ def _build(config: Path) -> Any:
     import yaml
     from jsonargparse import ArgumentError, ArgumentParser
 
-    from qcodec.cli.messages import innermost
+    from qcodec.cli.config_errors import innermost
     from qcodec.codecs.base import Codec
 
     try:

@@ -41,10 +41,10 @@ def open_model(options: argparse.Namespace, constant: bool = False) -> "Bitstrea
 
     from qcodec.bitstream.model_tables import model_tables
     from qcodec.bitstream.stream import Bitstream
-    from qcodec.codecs.dac_file import load_released
+    from qcodec.codecs.dac.weights import load_dac
     from qcodec.quantizers.allocators import AllCodebooks
 
-    codec = load_released(options.checkpoint, allocator=AllCodebooks() if constant else None).eval()
+    codec = load_dac(options.checkpoint, allocator=AllCodebooks() if constant else None).eval()
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         codec.to(torch.device(device))

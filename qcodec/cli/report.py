@@ -14,6 +14,6 @@ def report(arguments: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, help="folder to write to; the first run's if left out")
     options = parser.parse_args(arguments)
 
-    from qcodec.report import write_report
+    from qcodec.report.write import write_report
 
     print(write_report(options.runs, options.output or options.runs[0]))

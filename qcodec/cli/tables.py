@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qcodec.cli.jobs import AUDIO, audio_seconds, find_sources
+from qcodec.cli.file_batch import AUDIO, audio_seconds, find_sources
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def tables(arguments: Sequence[str]) -> None:
 def _codes(bitstream: "Bitstream", sources: Sequence[Path]) -> Iterator["Codes"]:
     from tqdm import tqdm
 
-    from qcodec.bitstream.memory import fitting_memory
+    from qcodec.audio.reading import open_recording
     from qcodec.bitstream.model_tables import codes_to_fit
-    from qcodec.bitstream.recording import open_recording
+    from qcodec.bitstream.out_of_memory import fitting_memory
 
     with tqdm(total=round(audio_seconds(sources), 1), desc="fit", unit="s", disable=None, file=sys.stderr) as bar:
         for source in sources:

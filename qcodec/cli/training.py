@@ -19,14 +19,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from qcodec.callbacks.checkpoint_files import CheckpointFiles
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
-from qcodec.cli.checkpoint import read_checkpoint
-from qcodec.cli.checkpoint_files import CheckpointFiles
-from qcodec.cli.messages import innermost
+from qcodec.cli.config_errors import innermost
 from qcodec.cli.recipes import find_recipe, short_name
-from qcodec.cli.run_folder import measuring_folder, shared_folder, training_folder
+from qcodec.runs.checkpoint import read_checkpoint
+from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
 
 _TABLES = {"fit": "metrics.csv", "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 

@@ -8,16 +8,29 @@ from torch import Tensor, nn
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
 
 
+@dataclass(frozen=True)
+class Embedding:
+    """What an encoder gives.
+
+    Attributes:
+        z: ``(B, D, T)`` what is quantized.
+        features: ``(B, C, T)`` what bits may be allocated by.
+    """
+
+    z: Tensor
+    features: Tensor
+
+
 class Codec(ABC, nn.Module):
     """An encoder and a decoder; the quantizer between them is chosen apart from both."""
 
     @abstractmethod
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the embedding ``(B, D, T)`` and the features ``(B, C, T)`` that bits may be allocated by."""
+    def embed(self, x: Tensor) -> Embedding:
+        """Return the embedding of a signal."""
 
     @abstractmethod
-    def decode(self, z_hat: Tensor) -> Tensor:
-        """Give the signal of a quantized embedding ``(B, D, T)``."""
+    def synthesize(self, z_hat: Tensor) -> Tensor:
+        """Return the signal of a quantized embedding ``(B, D, T)``."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,6 @@ class AudioCodec(Codec):
 
     def forward(self, x: Tensor, level: float | None = None) -> AudioOutput:
         """Encode, quantize and decode audio ``(B, 1, L)``; ``level`` is the quantizer's rate dial in evaluation."""
-        z, features = self.encode(x)
-        quantized: QuantizerOutput = self.quantizer(z, features=features, level=level)
-        return AudioOutput(self.decode(quantized.z_hat)[..., : x.shape[-1]], z, quantized)
+        embedding = self.embed(x)
+        quantized: QuantizerOutput = self.quantizer(embedding.z, features=embedding.features, level=level)
+        return AudioOutput(self.synthesize(quantized.z_hat)[..., : x.shape[-1]], embedding.z, quantized)

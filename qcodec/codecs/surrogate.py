@@ -6,8 +6,8 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from qcodec.codecs.base import Codec
-from qcodec.codecs.stack import FullyConnectedStack
+from qcodec.codecs.base import Codec, Embedding
+from qcodec.layers.batched_mlp import BatchedMLP
 
 
 @final
@@ -28,8 +28,8 @@ class SurrogateCodec(Codec):
 
     Example:
         >>> codec = SurrogateCodec(members=2)
-        >>> z, features = codec.encode(torch.randn(2, 30, 100))
-        >>> codec.decode(z).shape
+        >>> z = codec.embed(torch.randn(2, 30, 100)).z
+        >>> codec.synthesize(z).shape
         torch.Size([2, 30, 100])
     """
 
@@ -49,21 +49,21 @@ class SurrogateCodec(Codec):
         if len(seeds) != members:
             raise ValueError(f"{len(seeds)} seeds for {members} members: give one seed per member")
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.encoder = FullyConnectedStack(
+        self.encoder = BatchedMLP(
             members, (features, features, features, embedding), skip=(True, True, False),
             activation=(True, True, False), skip_position=skip_position, slope=slope, generators=generators,
         )  # fmt: skip
-        self.decoder = FullyConnectedStack(
+        self.decoder = BatchedMLP(
             members, (embedding, features, features, features), skip=(False, True, False),
             activation=(True, True, True), skip_position=skip_position, slope=slope, generators=generators,
         )  # fmt: skip
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the embeddings ``(members, embedding, T)`` of signals ``(members, features, T)``, twice."""
+    def embed(self, x: Tensor) -> Embedding:
+        """Return the embeddings ``(members, embedding, T)`` of signals ``(members, features, T)``."""
         z: Tensor = self.encoder(x)
-        return z, z
+        return Embedding(z, z)
 
-    def decode(self, z_hat: Tensor) -> Tensor:
-        """Give the signals ``(members, features, T)`` of embeddings ``(members, embedding, T)``."""
+    def synthesize(self, z_hat: Tensor) -> Tensor:
+        """Return the signals ``(members, features, T)`` of embeddings ``(members, embedding, T)``."""
         x: Tensor = self.decoder(z_hat)
         return x

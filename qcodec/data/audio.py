@@ -75,7 +75,7 @@ class Crops:
             raise ValueError(f"crops.memory_gib is {self.memory_gib}: give 0 or more")
 
 
-class LibriTTS(LightningDataModule):
+class AudioFolder(LightningDataModule):
     """Serves crops ``(B, 1, L)`` of LibriTTS, LibriSpeech or any folder of wav, flac, ogg and mp3 files.
 
     The recipe of the Descript Audio Codec (arXiv 2306.06546, section 4.2): crops above a loudness floor, brought to one

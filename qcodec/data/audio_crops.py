@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from qcodec.audio.loudness import SILENCE_LUFS, integrated_loudness
 from qcodec.data.audio_index import AudioFile, Fault, reading_fault
 from qcodec.data.audio_memory import AudioMemory
 from qcodec.data.audio_transforms import CropTransform
-from qcodec.loudness import SILENCE_LUFS, integrated_loudness
-from qcodec.streams import STREAMS, stream_seed
+from qcodec.random_streams import STREAMS, stream_seed
 
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 

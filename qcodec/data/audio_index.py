@@ -13,7 +13,7 @@ from typing import Any
 import soundfile
 from tqdm import tqdm
 
-from qcodec.files import replacing
+from qcodec.atomic_write import atomic_write
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def _load(cache: Path) -> dict[str, list[int]]:
 def _save(cache: Path, files: dict[str, list[int]]) -> None:
     content: dict[str, Any] = {"version": _VERSION, "checksum": _checksum(files), "files": files}
     try:
-        with replacing(cache) as file:
+        with atomic_write(cache) as file:
             file.write(json.dumps(content).encode("ascii"))
     except OSError as error:
         _log.warning("the list of audio files could not be kept in %s (%s); set QCODEC_CACHE", cache, error.strerror)

@@ -10,7 +10,7 @@ from lightning import LightningDataModule, Trainer
 from torch import Tensor
 
 from qcodec.functional import nearest_level
-from qcodec.streams import STREAMS, BatchStreams, stream_seed
+from qcodec.random_streams import STREAMS, BatchStreams, stream_seed
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Adversary(nn.Module):
 
     Args:
         discriminator: Gives for audio ``(B, 1, L)`` a list of feature maps for each of its discriminators, as
-            ``qcodec.codecs.dac_discriminator.DacDiscriminator`` does.
+            ``qcodec.codecs.dac.discriminator.DacDiscriminator`` does.
 
     Example:
         >>> class OneLayer(nn.Module):

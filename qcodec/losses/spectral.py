@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from qcodec.autograd import apply_function
+from qcodec.kernels.autograd import apply_function
 
 WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 MELS = (5, 10, 20, 40, 80, 160, 320)

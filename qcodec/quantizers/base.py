@@ -15,25 +15,16 @@ class QuantizerOutput:
         codes: ``(B, N_q, T)`` int64; -1 where a stage sends nothing.
         bits: ``(B, T)`` bits per frame that a bitstream must carry, side information included.
         losses: Unweighted losses by name, ``(B,)`` each.
-        hard: ``(B, D, T)`` the quantized value, detached.
+        z_q: ``(B, D, T)`` the quantized value, detached.
+        latents: ``(B, C, T)`` the space in which codes are looked up, where it is another than ``z``.
     """
 
     z_hat: Tensor
     codes: Tensor
     bits: Tensor
     losses: dict[str, Tensor]
-    hard: Tensor
-
-
-@dataclass(frozen=True)
-class ProjectedOutput(QuantizerOutput):
-    """What a quantizer gives that looks its codes up in a projected space.
-
-    Attributes:
-        latents: ``(B, C, T)`` the projected embedding, the stages' channels one after the other.
-    """
-
-    latents: Tensor
+    z_q: Tensor
+    latents: Tensor | None = None
 
 
 class Quantizer(ABC, nn.Module):
@@ -54,12 +45,12 @@ class Quantizer(ABC, nn.Module):
         """Give the embedding ``(B, D, T)`` of codes ``(B, N_q, T)``: in evaluation ``z_hat``, bit for bit."""
 
     @property
-    def independent(self) -> bool:
+    def entries_independent(self) -> bool:
         """Whether the entries of a batch are treated apart and every call in training does the same, on tensors alone.
 
-        Random numbers then come from ``qcodec.streams`` only, there are no weights, and what else is remembered lies in
-        buffers and is the same for all entries. Only so may codecs that train side by side share one call and one
-        instance, and may a GPU repeat a recorded call. A subclass that can promise it overrides this.
+        Random numbers then come from ``qcodec.random_streams`` only, there are no weights, and what else is remembered
+        lies in buffers and is the same for all entries. Only so may codecs that train side by side share one call and
+        one instance, and may a GPU repeat a recorded call. A subclass that can promise it overrides this.
         """
         return False
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_embedding
-from qcodec.streams import normal_like
+from qcodec.random_streams import normal_like
 
 
 @final
@@ -33,7 +33,7 @@ class AnnealedDither(Quantizer):
         >>> from qcodec import ScalarQuantizer
         >>> dithered = AnnealedDither(ScalarQuantizer(), std=0.3, updates=1)
         >>> z = torch.full((1, 1, 10000), 0.9)
-        >>> [round((dithered(z).hard == 1.5).float().mean().item(), 1) for _ in range(2)]
+        >>> [round((dithered(z).z_q == 1.5).float().mean().item(), 1) for _ in range(2)]
         [0.4, 0.0]
     """
 
@@ -48,9 +48,9 @@ class AnnealedDither(Quantizer):
         self.register_buffer("done", torch.zeros((), dtype=torch.int64))
 
     @property
-    def independent(self) -> bool:
+    def entries_independent(self) -> bool:
         """Whether batch entries are treated apart: as the quantizer treats them."""
-        return self.quantizer.independent
+        return self.quantizer.entries_independent
 
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Quantize ``z``, in training with noise."""

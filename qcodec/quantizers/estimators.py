@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, final
 from torch import Tensor, nn
 
 from qcodec.functional import modified_straight_through, noise_approximation, straight_through
-from qcodec.streams import normal_like, uniform_like
+from qcodec.random_streams import normal_like, uniform_like
 
 Scope = Literal["tensor", "sample", "channel", "frame"]
 _DIMS: dict[str, tuple[int, ...]] = {"tensor": (0, 1, 2), "sample": (1, 2), "channel": (2,), "frame": (1,)}
@@ -28,14 +28,14 @@ class GradientEstimator(ABC, nn.Module):
     """Replaces the derivative of a quantizer, which is zero almost everywhere.
 
     A subclass writes ``estimate`` alone. ``exact`` says whether its training forward equals the quantized value;
-    ``independent``, whether it keeps to what ``Quantizer.independent`` asks.
+    ``independent``, whether it keeps to what ``Quantizer.entries_independent`` asks.
     """
 
     exact: ClassVar[bool] = True
 
     @property
-    def independent(self) -> bool:
-        """See ``Quantizer.independent``; a subclass that can promise it overrides this."""
+    def entries_independent(self) -> bool:
+        """See ``Quantizer.entries_independent``; a subclass that can promise it overrides this."""
         return False
 
     @final  # type: ignore[misc]  # torch declares `forward` as an attribute
@@ -65,7 +65,7 @@ class STE(GradientEstimator):
     """
 
     @property
-    def independent(self) -> bool:
+    def entries_independent(self) -> bool:
         """Whether batch entries are treated apart: always."""
         return True
 
@@ -98,7 +98,7 @@ class ModifiedSTE(GradientEstimator):
         self.scope, self.magnitude = scope, magnitude
 
     @property
-    def independent(self) -> bool:
+    def entries_independent(self) -> bool:
         """Whether batch entries are treated apart: not where one magnitude spans them."""
         return 0 not in self.dims
 
@@ -132,7 +132,7 @@ class _NoiseEstimator(GradientEstimator, ABC):
         self.enr_db, self.reading = (float(enr_db[0]), float(enr_db[1])), reading
 
     @property
-    def independent(self) -> bool:
+    def entries_independent(self) -> bool:
         """Whether batch entries are treated apart: not where a deviation or a draw spans them."""
         return 0 not in self.dims and 0 not in self.draw_dims
 

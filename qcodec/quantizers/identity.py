@@ -20,7 +20,7 @@ class Identity(Quantizer):
     """
 
     @property
-    def independent(self) -> bool:
+    def entries_independent(self) -> bool:
         """Whether batch entries are treated apart: always."""
         return True
 

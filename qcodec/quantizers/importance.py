@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.functional import leading_mask
+from qcodec.layers.snake import Snake
+from qcodec.layers.weight_norm import WeightNormConv, full_precision
 from qcodec.quantizers.allocators import Allocation, RateAllocator
-from qcodec.quantizers.layers import WeightNormConv, full_precision
 from qcodec.quantizers.levels import LevelSampler, UniformLevels
 from qcodec.rate import side_bits
-from qcodec.snake import Snake
 
 
 @final

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qcodec.layers.weight_norm import full_precision
 from qcodec.quantizers.allocators import AllCodebooks, Allocation, RateAllocator
-from qcodec.quantizers.base import ProjectedOutput, Quantizer, check_codes, check_embedding
+from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
 from qcodec.quantizers.estimators import STE, GradientEstimator
-from qcodec.quantizers.layers import full_precision
 from qcodec.quantizers.vector import LookUp, VectorStage, check_channels
 from qcodec.rate import code_bits
 
@@ -94,7 +94,7 @@ class ResidualVQ(Quantizer):
         """Number of stages, N_q."""
         return len(self.quantizers)
 
-    def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> ProjectedOutput:
+    def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Quantize ``z`` stage by stage; ``level`` and ``features`` are the allocator's."""
         check_embedding(z, "ResidualVQ")
         check_channels(z, "ResidualVQ", self.dim)
@@ -135,7 +135,7 @@ class ResidualVQ(Quantizer):
     def _stages(self) -> list[VectorStage]:
         return [stage for stage in self.quantizers if isinstance(stage, VectorStage)]
 
-    def _quantize(self, z: Tensor, allocation: Allocation) -> ProjectedOutput:
+    def _quantize(self, z: Tensor, allocation: Allocation) -> QuantizerOutput:
         stages = self._stages()[: allocation.stages]
         start = residual = z.to(stages[0].codebook.weight.dtype)
         mask = allocation.mask.to(start.dtype)
@@ -157,7 +157,7 @@ class ResidualVQ(Quantizer):
             **allocation.losses,
         }
         latents = torch.cat([f.latent for f in found], 1)
-        return ProjectedOutput(z_hat.to(z.dtype), codes, bits, losses, hard.to(z.dtype), latents)
+        return QuantizerOutput(z_hat.to(z.dtype), codes, bits, losses, hard.to(z.dtype), latents)
 
     def _estimate(self, stage: VectorStage, residual: Tensor, found: LookUp) -> tuple[Tensor, Tensor]:
         if self.estimator_at == "projected":

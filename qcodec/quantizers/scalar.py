@@ -45,9 +45,9 @@ class ScalarQuantizer(Quantizer):
         self.estimator = STE() if estimator is None else estimator
 
     @property
-    def independent(self) -> bool:
+    def entries_independent(self) -> bool:
         """Whether batch entries are treated apart: as the estimator treats them."""
-        return self.estimator.independent
+        return self.estimator.entries_independent
 
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Quantize ``z`` value by value."""

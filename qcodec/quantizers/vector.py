@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qcodec.functional import mean_squared_error, nearest_code
-from qcodec.quantizers.base import ProjectedOutput, Quantizer, check_codes, check_embedding
+from qcodec.layers.weight_norm import WeightNormConv, full_precision
+from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
 from qcodec.quantizers.estimators import STE, GradientEstimator
-from qcodec.quantizers.layers import WeightNormConv, full_precision
 from qcodec.rate import code_bits
 
 
@@ -90,7 +90,7 @@ class VectorStage(Quantizer):
         embedding: Tensor = self.out_proj(F.embedding(codes, self.codebook.weight).transpose(1, 2))
         return embedding
 
-    def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> ProjectedOutput:
+    def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Quantize ``z`` frame by frame."""
         check_embedding(z, "VectorStage", level)
         check_channels(z, "VectorStage", self.dim)
@@ -102,7 +102,7 @@ class VectorStage(Quantizer):
                 "codebook": mean_squared_error(found.vector, found.latent.detach()),
             }
         bits = z.new_full((z.shape[0], z.shape[2]), code_bits(self.codebook_size), dtype=torch.float32)
-        return ProjectedOutput(
+        return QuantizerOutput(
             shown.to(z.dtype), found.codes.unsqueeze(1), bits, losses, hard.to(z.dtype), found.latent
         )
 

@@ -14,10 +14,10 @@ from qcodec.functional import gradient_gain, mean_absolute
 from qcodec.losses.adversarial import Adversary
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
-from qcodec.streams import STREAMS, stream_seed
-from qcodec.tasks.measures import Measures
+from qcodec.metrics.measures import Measures
+from qcodec.random_streams import STREAMS, stream_seed
+from qcodec.schedules import Exponential, Schedule
 from qcodec.tasks.ranks import ranks_apart
-from qcodec.tasks.schedules import Exponential, Schedule
 
 _BETAS = (0.8, 0.99)
 

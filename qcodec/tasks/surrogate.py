@@ -13,10 +13,10 @@ from qcodec.data.synthetic import DrawBlock, SyntheticSource
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.quantizers.base import QuantizerOutput
 from qcodec.rate import effective_bits, empirical_entropy
-from qcodec.tasks.bench import Bench, pass_together
+from qcodec.schedules import Constant, Schedule
+from qcodec.tasks.cuda_graph_adam import CudaGraphAdam
+from qcodec.tasks.joint_update import JointUpdate, pass_together
 from qcodec.tasks.ranks import ranks_apart
-from qcodec.tasks.recorded import RecordedAdam
-from qcodec.tasks.schedules import Constant, Schedule
 from qcodec.tasks.system import System, SystemCodec
 
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
@@ -83,7 +83,7 @@ class SurrogateTask(LightningModule):
         self.register_buffer("sums", torch.zeros(2, len(systems), seeds))
         self.register_buffer("updates", torch.zeros(()))
         self._held_out: list[Tensor] = []
-        self._benches: dict[SyntheticSource, Bench] = {}
+        self._benches: dict[SyntheticSource, JointUpdate] = {}
         # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
         self._ddp_params_and_buffers_to_ignore = ["diverged_at", "sums", "updates"]
 
@@ -93,7 +93,7 @@ class SurrogateTask(LightningModule):
         for schedule, system in zip(self.schedules, self.systems.values(), strict=True):
             groups.setdefault(schedule, []).extend(system.parameters())
         rated = [{"params": each, "lr": schedule.learning_rate(0)} for schedule, each in groups.items()]
-        return RecordedAdam(rated)
+        return CudaGraphAdam(rated)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep settings that come from a recipe, as plain data; objects would need a loader that runs code."""
@@ -103,7 +103,7 @@ class SurrogateTask(LightningModule):
     def training_step(self, block: DrawBlock, batch_idx: int) -> None:
         """Make ``block.count`` updates of every member; nothing in it waits for the device."""
         optimizer: Any = self.optimizers()
-        adam: RecordedAdam = optimizer.optimizer
+        adam: CudaGraphAdam = optimizer.optimizer
         first, bench = self.trainer.global_step, self._bench(block)
         if self._can_record(bench):
             adam.record(bench)
@@ -122,16 +122,16 @@ class SurrogateTask(LightningModule):
                 self._add_up(stats[:done], first)
                 self._show_progress(stats[done - 1])
 
-    def _can_record(self, bench: Bench) -> bool:
+    def _can_record(self, bench: JointUpdate) -> bool:
         return self.device.type == "cuda" and self.trainer.world_size == 1 and bench.repeats
 
-    def _find_gradients(self, adam: RecordedAdam, bench: Bench) -> Tensor:
+    def _find_gradients(self, adam: CudaGraphAdam, bench: JointUpdate) -> Tensor:
         adam.zero_grad()
         stats = self._backward(bench)
         self._average_gradients()
         return stats
 
-    def _backward(self, bench: Bench) -> Tensor:
+    def _backward(self, bench: JointUpdate) -> Tensor:
         """Add the gradients of every member; gives MSE and MA-E ``(2, systems, seeds)``."""
         target, observed = bench.sampler.draw()
         mse: dict[str, Tensor] = {}
@@ -147,7 +147,7 @@ class SurrogateTask(LightningModule):
             ma_e.update(zip(group, mean_absolute(passage.z.detach()).chunk(len(group)), strict=True))
         return torch.stack([torch.stack([row[name] for name in self.systems]) for row in (mse, ma_e)])
 
-    def _bench(self, block: DrawBlock) -> Bench:
+    def _bench(self, block: DrawBlock) -> JointUpdate:
         if block.source.features != self.features:
             raise ValueError(
                 f"the data has {block.source.features} features a frame and the task {self.features}: "
@@ -155,7 +155,7 @@ class SurrogateTask(LightningModule):
             )
         if block.source not in self._benches:
             systems = {name: system for name, system in self.systems.items() if isinstance(system, SystemCodec)}
-            self._benches[block.source] = Bench(block.source, self.seeds, systems)
+            self._benches[block.source] = JointUpdate(block.source, self.seeds, systems)
         return self._benches[block.source]
 
     def _average_gradients(self) -> None:

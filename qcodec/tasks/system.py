@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
-from qcodec.streams import STREAMS, BatchStreams, drawing_from, stream_seed
-from qcodec.tasks.schedules import Schedule
+from qcodec.random_streams import STREAMS, BatchStreams, drawing_from, stream_seed
+from qcodec.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class SystemCodec(nn.Module):
     def __init__(self, quantizer: Quantizer, codec: SurrogateCodec, seeds: Sequence[int]) -> None:
         super().__init__()
         self.codec, self.seeds = codec, tuple(seeds)
-        copies = 1 if quantizer.independent else len(self.seeds)
+        copies = 1 if quantizer.entries_independent else len(self.seeds)
         self.quantizers = nn.ModuleList(deepcopy(quantizer) for _ in range(copies))
-        if not quantizer.independent:
+        if not quantizer.entries_independent:
             self._reset_quantizers()
 
     def _reset_quantizers(self) -> None:
@@ -61,7 +61,7 @@ class SystemCodec(nn.Module):
 
     def quantize(self, z: Tensor, noise: BatchStreams) -> QuantizerOutput:
         """Quantize embeddings ``(members, D, T)`` with random numbers from ``noise``, which has a stream per member."""
-        if self.quantizers[0].independent:
+        if self.quantizers[0].entries_independent:
             with drawing_from(noise):
                 shared: QuantizerOutput = self.quantizers[0](z)
             return shared
@@ -75,7 +75,9 @@ class SystemCodec(nn.Module):
 
 
 def _concatenate(outputs: Sequence[QuantizerOutput]) -> QuantizerOutput:
-    tensors = [f.name for f in fields(QuantizerOutput) if f.name != "losses"]
+    tensors = [
+        f.name for f in fields(QuantizerOutput) if f.name != "losses" and getattr(outputs[0], f.name) is not None
+    ]
     return QuantizerOutput(
         **{name: torch.cat([getattr(o, name) for o in outputs]) for name in tensors},
         losses={name: torch.cat([o.losses[name] for o in outputs]) for name in outputs[0].losses},

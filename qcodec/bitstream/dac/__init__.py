@@ -1,0 +1,1 @@
+"""Files of codes of the program `dac`."""

@@ -1,0 +1,1 @@
+"""The Descript Audio Codec (DAC)."""

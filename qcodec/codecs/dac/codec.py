@@ -1,0 +1,184 @@
+"""The Descript Audio Codec (DAC) around any quantizer, and a line that patches an existing one."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qcodec.codecs.base import AudioCodec, Embedding
+from qcodec.codecs.dac.package import (
+    DAC,
+    Decoder,
+    Encoder,
+    Snake1d,
+    VectorQuantize,
+    init_weights,
+    published_weight_norm,
+)
+from qcodec.layers.snake import Snake
+from qcodec.quantizers.allocators import CodebookDropout
+from qcodec.quantizers.base import Quantizer
+from qcodec.quantizers.estimators import GradientEstimator
+from qcodec.quantizers.residual import ResidualVQ
+
+
+@final
+class DacCodec(AudioCodec):
+    """Encoder and decoder of the Descript Audio Codec (arXiv 2306.06546, section 3.1) around any quantizer.
+
+    The defaults are those of the 16 kHz model. Encoder and decoder are those of ``dac``, with its initial weights and
+    its names, but decode to full length: with an odd stride the published decoder loses samples, and
+    ``keep_length`` mends that without a change of weights.
+
+    Args:
+        quantizer: Quantizer of ``latent_dim`` channels; if left out 12 codebooks of 1024 codes of 8 dimensions with
+            codebook dropout of 0.5, as published.
+        encoder_dim: Channels after the encoder's first layer; each stride doubles them.
+        encoder_rates: Strides of the encoder, 2 or more each; their product is ``hop_length`` in samples.
+        latent_dim: Channels of the embedding; those of the encoder's last block if left out.
+        decoder_dim: Channels after the decoder's first layer; each stride halves them.
+        decoder_rates: Strides of the decoder; the encoder's backwards if left out.
+        sample_rate: Sampling rate in Hz that the codec is for.
+
+    Raises:
+        ValueError: For a stride below 2, or strides of encoder and decoder with different products.
+
+    Example:
+        >>> quantizer = ResidualVQ(dim=16, n_codebooks=2, codebook_size=32, codebook_dim=4)
+        >>> codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8).eval()
+        >>> output = codec(torch.randn(1, 1, 123))
+        >>> output.audio.shape, output.z.shape, output.quantized.codes.shape
+        (torch.Size([1, 1, 123]), torch.Size([1, 16, 13]), torch.Size([1, 2, 13]))
+    """
+
+    def __init__(
+        self,
+        quantizer: Quantizer | None = None,
+        encoder_dim: int = 64,
+        encoder_rates: Sequence[int] = (2, 4, 5, 8),
+        latent_dim: int | None = None,
+        decoder_dim: int = 1536,
+        decoder_rates: Sequence[int] | None = None,
+        sample_rate: int = 16000,
+    ) -> None:
+        super().__init__()
+        rates = list(encoder_rates)
+        back = rates[::-1] if decoder_rates is None else list(decoder_rates)
+        if min(rates + back, default=0) < 2 or math.prod(rates) != math.prod(back):
+            raise ValueError(
+                f"encoder_rates={rates} and decoder_rates={back} must be strides of 2 or more with equal products"
+            )
+        self.encoder_dim, self.decoder_dim, self.sample_rate = encoder_dim, decoder_dim, sample_rate
+        self.encoder_rates, self.decoder_rates = tuple(rates), tuple(back)
+        self.latent_dim = encoder_dim * 2 ** len(rates) if latent_dim is None else latent_dim
+        if quantizer is None:
+            quantizer = ResidualVQ(self.latent_dim, allocator=CodebookDropout(0.5))
+        with published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
+            self.encoder = Encoder(encoder_dim, rates, self.latent_dim).apply(init_weights)
+            self.quantizer = quantizer
+            self.decoder = Decoder(self.latent_dim, decoder_dim, back).apply(init_weights)
+        keep_length(self.decoder)
+        replace_snakes(self)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return math.prod(self.encoder_rates)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    def embed(self, x: Tensor) -> Embedding:
+        """Encode audio ``(B, 1, L)``, padded with zeros at its end to a whole number of frames.
+
+        Returns:
+            The embedding ``(B, D, T)`` with ``T = ceil(L / hop_length)`` and the output of the last encoder block,
+            ``(B, encoder_dim * 2 ** len(encoder_rates), T)``.
+
+        Raises:
+            ValueError: For another shape or no samples.
+        """
+        if x.dim() != 3 or x.shape[1] != 1 or x.shape[2] == 0 or not x.is_floating_point():
+            raise ValueError(
+                f"DacCodec takes floating audio of shape (B, 1, L), not {x.dtype} of shape {tuple(x.shape)}: "
+                "give channels as clips of their own"
+            )
+        features: Tensor = self.encoder.block[:-2](F.pad(x, (0, -x.shape[-1] % self.hop_length)))
+        z: Tensor = self.encoder.block[-2:](features)
+        return Embedding(z, features)
+
+    def synthesize(self, z_hat: Tensor) -> Tensor:
+        """Decode an embedding ``(B, D, T)`` to audio ``(B, 1, T * hop_length)``."""
+        x: Tensor = self.decoder(z_hat)
+        return x
+
+
+def keep_length(decoder: nn.Module) -> None:
+    """Mend the length of a DAC decoder in place: with an odd stride each transposed convolution loses one sample.
+
+    Works on a whole ``dac.DAC`` as well. Weights stay as they are; even strides are not touched.
+
+    Example:
+        >>> layer = nn.ConvTranspose1d(1, 1, kernel_size=10, stride=5, padding=3)
+        >>> keep_length(layer)
+        >>> layer(torch.zeros(1, 1, 4)).shape
+        torch.Size([1, 1, 20])
+    """
+    for module in decoder.modules():
+        if isinstance(module, nn.ConvTranspose1d):
+            module.output_padding = (module.stride[0] % 2,)
+
+
+def replace_snakes(module: nn.Module) -> None:
+    """Put a ``Snake`` in the place of every ``Snake1d`` of ``dac``, with its weights."""
+    for name, child in module.named_children():
+        if isinstance(child, Snake1d):
+            setattr(module, name, Snake(child.alpha))
+        else:
+            replace_snakes(child)
+
+
+def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
+    """Swap the straight-through estimator of a ``dac.DAC`` for another, in place: one line in a training script.
+
+    The estimator acts in the projected space of each codebook. Weights and their names stay; in evaluation the
+    quantized value passes unchanged. A second call replaces the first one's estimator. With an estimator that is not
+    exact the model's later codebooks refine its noise too; those of ``ResidualVQ`` refine what is sent.
+
+    Args:
+        model: A ``dac.DAC``, or any module with quantizers of ``dac`` in it.
+        estimator: The estimator, shared by all codebooks.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: For a model without a quantizer of ``dac``.
+
+    Example:
+        >>> import dac
+        >>> from qcodec import ModifiedSTE, patch_dac
+        >>> model = patch_dac(dac.nn.quantize.ResidualVectorQuantize(16, 2, 32, 4), estimator=ModifiedSTE())
+    """
+    stages = [module for module in model.modules() if isinstance(module, VectorQuantize)]
+    if not stages:
+        raise ValueError(f"{type(model).__name__} holds no VectorQuantize of `dac`: give a dac.DAC")
+    for stage in stages:
+        if not hasattr(stage, "estimator"):
+            stage.register_forward_hook(_with_estimator)
+        stage.estimator = estimator.train(stage.training)
+    for module in model.modules():
+        if isinstance(module, DAC) and "qcodec.**" not in module.EXTERN:
+            module.EXTERN = [*module.EXTERN, "qcodec.**"]  # lets the model still be saved as a torch.package
+    return model
+
+
+def _with_estimator(stage: Any, _: object, output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    _, commitment, codebook, codes, latent = output
+    vector = stage.decode_code(codes).detach()
+    return stage.out_proj(stage.estimator(latent, vector)), commitment, codebook, codes, latent

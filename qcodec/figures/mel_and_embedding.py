@@ -1,0 +1,58 @@
+"""The figure of audio codecs in training: a pure function from data to a matplotlib ``Figure``."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from qcodec.figures import style as style
+from qcodec.figures.curves import panel
+from qcodec.figures.data import Axis, Curve, fit_axis
+
+_HIGH, _GAP, _EDGE = 1.75, 0.3, 4.2 / 6.3  # height of a panel and between two, in inches; the data's share of the width
+
+
+def mel_and_embedding(mel: Mapping[str, Curve], ma_e: Mapping[str, Curve], *, title: str, note: str = "") -> Figure:
+    """Draw mel loss above mean absolute embedding over updates, as Figure 8 of arXiv 2502.04770.
+
+    A cross marks where a run that diverged was stopped; where its mel loss leaves the axis, which holds that of the
+    other runs, an arrow head marks the place. The axis of the embedding is logarithmic.
+
+    Args:
+        mel: Mel loss, one curve per run, ``plots.MOST_LINES`` at most.
+        ma_e: Mean absolute value of the encoder's output, curves of the same runs.
+        title: Written above.
+        note: Written below the title.
+
+    Raises:
+        ValueError: Where there is no curve of either.
+    """
+    panels = [(curves, name) for curves, name in ((mel, "mel loss"), (ma_e, "MA-E")) if curves]
+    if not panels:
+        raise ValueError(f"no run to draw in the figure {title!r}: give at least one curve")
+    end = max(float(curve.updates[-1]) for curves, _ in panels for curve in curves.values()) or 1.0
+    height = 0.95 + len(panels) * _HIGH + (len(panels) - 1) * _GAP
+    figure = Figure(figsize=(style.WIDTH, height), dpi=style.DPI, facecolor="white")
+    for row, (curves, name) in enumerate(panels):
+        bottom = height - 0.5 - _HIGH - row * (_HIGH + _GAP)
+        axes = style.axes_in_inches(figure, 0.62, bottom, 6.3, _HIGH)
+        panel(axes, curves, _axis(curves, log=curves is ma_e), end, _EDGE, {})
+        axes.set_ylabel(name, fontsize=style.TEXT)
+        if row == len(panels) - 1:
+            axes.set_xlabel("update", fontsize=style.TEXT, x=_EDGE / 2)
+        else:
+            axes.tick_params(labelbottom=False)
+    style.titled(figure, title, note)
+    return figure
+
+
+def _axis(curves: Mapping[str, Curve], log: bool) -> Axis:
+    """Choose an axis that holds all values if logarithmic, else those of the runs that have not diverged."""
+    sane = {name: curve for name, curve in curves.items() if not curve.diverged}
+    shown = curves if log else sane or curves
+    values = np.concatenate([curve.values.ravel() for curve in shown.values()])
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not len(positive):
+        return fit_axis(shown, {})
+    low, high = float(positive.min()), float(positive.max())
+    return Axis(low / 1.3, high * 1.3, log=True) if log else Axis(0.9 * low, 1.05 * high, log=False)

@@ -1,0 +1,1 @@
+"""Layers that codecs and quantizers are built of."""

@@ -1,0 +1,1 @@
+"""Metrics of codecs, summed up on the device and across ranks."""

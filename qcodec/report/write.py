@@ -1,0 +1,86 @@
+"""A report on one or more runs: a table, figures and one page that holds both."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from matplotlib.figure import Figure
+
+from qcodec.atomic_write import atomic_write
+from qcodec.report import audio, page, surrogate
+from qcodec.report.parts import Table
+from qcodec.runs.pool_seeds import pool_seeds
+from qcodec.runs.read import Run, read_run, side_by_side
+
+
+def write_report(runs: Sequence[Path], output: Path) -> Path:
+    """Write ``summary.csv``, ``figures/*.png`` and ``report.html`` on the given run folders into ``output``.
+
+    A system that several runs trained with other seeds and the same settings counts as one with all these seeds.
+    What a run's callbacks drew into its folder ``pictures`` is shown as it is.
+    Files are replaced one by one once all are made, so that the old report remains where anything fails.
+
+    Args:
+        runs: Run folders, each with ``metrics.csv`` and, if there, ``config.yaml``; may still be written.
+        output: Folder of the report, made where it does not exist.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        ValueError: Where there is no run, or one cannot be read, or their kinds differ; nothing is written then.
+    """
+    if not runs:
+        raise ValueError("there is no run to report on: name one or more run folders")
+    read = _distinct([read_run(Path(folder)) for folder in runs], runs)
+    together = side_by_side(pool_seeds(read), ", ".join(run.name for run in read))
+    kind = _kind(read)
+    table = kind.summary(together)
+    drawn = list(kind.draw(together, read))
+    pictures = {f"figures/{figure.name}.png": _png(figure.figure) for figure in drawn}
+    captions = [(figure.name, figure.caption) for figure in drawn]
+    for run, folder in zip(read, runs, strict=True):
+        for path in sorted(Path(folder, "pictures").glob("[!.]*.png")):
+            name = f"{run.name.replace('/', '-')}_{path.stem}"
+            pictures[f"figures/{name}.png"] = path.read_bytes()
+            captions.append((name, f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."))
+    text = page.page(together, table, list(zip(captions, pictures.values(), strict=True)), read)
+    for name, content in {"summary.csv": _csv(table), **pictures, "report.html": text.encode()}.items():
+        with atomic_write(output / name) as file:
+            file.write(content)
+    return output / "report.html"
+
+
+def _kind(runs: Sequence[Run]) -> ModuleType:
+    """Choose the module that reports on these runs."""
+    on_audio = [run.name for run in runs if audio.METRIC in run.metrics]
+    if len(on_audio) not in (0, len(runs)):
+        raise ValueError(
+            f"only {', '.join(on_audio)} of the runs trained on audio: report on runs of one kind at a time"
+        )
+    return audio if on_audio else surrogate
+
+
+def _distinct(read: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
+    """Name runs by the last two folders of their paths where their names are alike."""
+    names = [run.name for run in read]
+    longer = ["/".join(Path(folder).resolve().parts[-2:]) for folder in folders]
+    return [replace(run, name=two) if names.count(run.name) > 1 else run for run, two in zip(read, longer, strict=True)]
+
+
+def _csv(table: Table) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    for row in table.rows:
+        writer.writerow([f"{cell:.8g}" if isinstance(cell, float | int) else cell for cell in row.values()])
+    return text.getvalue().encode()
+
+
+def _png(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()

@@ -1,0 +1,1 @@
+"""Run folders: what a fit writes, and reading it."""

@@ -1,0 +1,118 @@
+import contextlib
+from dataclasses import replace
+
+import pytest
+import torch
+from audio_files import write_noise
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from qcodec.data.audio import AudioFolder, Crops
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    for subset in ("dev-clean", "test-clean"):
+        for number in range(5):
+            write_noise(tmp_path / "LibriTTS" / subset / "84" / "121123" / f"84_{subset}_{number}.flac")
+    return tmp_path
+
+
+def served(root, crops=None, **settings):
+    crops = crops or Crops(duration=0.2, val_duration=0.5, val_crops=10, updates_per_epoch=6)
+    return AudioFolder(str(root), batch_size=4, crops=crops, **{"workers": 0, **settings})
+
+
+class Listener(LightningModule):
+    """Keeps what it is given; with two optimizers, as an adversarial task has."""
+
+    def __init__(self, stop_at=None):
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.ones(2))
+        self.heard, self.held_out, self.stop_at = [], [], stop_at
+
+    def training_step(self, batch, index):
+        if len(self.heard) == self.stop_at:
+            raise KeyboardInterrupt
+        self.heard.append(batch)
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+            self.manual_backward(self.weight.square().sum())
+            optimizer.step()
+
+    def validation_step(self, batch, index):
+        self.held_out.append(batch)
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(self.parameters(), 0.1), torch.optim.SGD(self.parameters(), 0.1)]
+
+
+def fit(root, folder, epochs=2, stop_at=None, ckpt_path=None, **keep):
+    listener = Listener(stop_at)
+    saver = ModelCheckpoint(folder, filename="{step}", save_top_k=-1, **keep)
+    trainer = Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[saver], enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
+    )  # fmt: skip
+    with contextlib.suppress(SystemExit):
+        trainer.fit(listener, served(root), ckpt_path=ckpt_path)
+    return listener
+
+
+def test_batches_are_crops_of_the_stated_length(corpus):
+    data = served(corpus)
+    batches = list(data.train_dataloader())
+    assert [tuple(batch.shape) for batch in batches] == [(4, 1, 3200)] * 6
+    assert all(batch.dtype == torch.float32 and batch.isfinite().all() for batch in batches)
+    held_out = list(data.val_dataloader())
+    assert [tuple(batch.shape) for batch in held_out] == [(6, 1, 8000), (6, 1, 8000)]
+    assert torch.equal(torch.cat(held_out), torch.cat(list(data.val_dataloader())))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_worker_processes_do_not_change_the_data_nor_the_global_random_numbers(corpus, workers):
+    torch.manual_seed(0)
+    alone = list(served(corpus).train_dataloader())
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(torch.cat(alone), torch.cat(list(served(corpus, workers=workers).train_dataloader())))
+    assert torch.equal(after, torch.rand(1))
+
+
+def test_another_seed_gives_other_crops(corpus):
+    first, second = (torch.cat(list(served(corpus, seed=seed).train_dataloader())) for seed in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_ranks_share_out_the_crops_of_one_rank(corpus):
+    data = served(corpus)
+    loader = data.train_dataloader()
+    whole = torch.cat(list(loader))
+    parts = []
+    for rank in range(2):
+        loader.plan = replace(loader.plan, size=2, rank=rank, ranks=2)
+        parts.append(list(loader))
+    mixed = [batch for pair in zip(*parts, strict=True) for batch in pair]
+    assert torch.equal(whole, torch.cat(mixed))
+
+
+def test_each_epoch_has_new_crops(corpus, tmp_path):
+    heard = fit(corpus, tmp_path / "run").heard
+    assert len({batch.sum().item() for batch in heard}) == len(heard) == 12
+
+
+def test_validation_hears_the_same_crops_in_each_epoch(corpus, tmp_path):
+    first, second = torch.cat(fit(corpus, tmp_path / "run").held_out).chunk(2)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization")
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+@pytest.mark.parametrize("steps", [2, 4, 6, 8])
+def test_a_run_resumes_with_the_crop_after_the_last_one(corpus, tmp_path, steps):
+    whole = fit(corpus, tmp_path / "run", every_n_train_steps=4).heard
+    checkpoint = tmp_path / "run" / f"step={2 * steps}.ckpt"
+    assert checkpoint.exists(), sorted(p.name for p in (tmp_path / "run").iterdir())
+    resumed = fit(corpus, tmp_path / "run", ckpt_path=str(checkpoint), every_n_train_steps=4).heard
+    assert torch.equal(torch.cat(whole[steps:]), torch.cat(resumed))

@@ -1,0 +1,142 @@
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from audio_files import write_noise
+from lightning import Trainer
+
+from qcodec.data.audio import AudioFolder, Crops, Subsets
+
+CROPS = Crops(duration=0.2, val_duration=0.5, val_crops=4, updates_per_epoch=4)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(30):
+        write_noise(tmp_path / "audio" / f"{number:02d}.wav")
+    return tmp_path / "audio"
+
+
+def served(folder, crops=CROPS, **subsets):
+    chosen = Subsets(**{"train": (".",), "val": (), "held_out": 0.3, **subsets})
+    return AudioFolder(str(folder), batch_size=5, subsets=chosen, crops=crops, workers=0)
+
+
+def files(loader):
+    return {file.path for file in loader.source.files}
+
+
+def test_a_plain_folder_is_split_by_its_files_names(folder):
+    data = served(folder)
+    train, val = files(data.train_dataloader()), files(data.val_dataloader())
+    assert len(train) + len(val) == 30
+    assert not train & val
+    assert 3 <= len(val) <= 15
+    moved = folder.rename(folder.with_name("elsewhere"))
+    write_noise(moved / "new.wav")
+    again = files(served(moved).val_dataloader())
+    assert {Path(path).name for path in again} - {"new.wav"} == {Path(path).name for path in val}
+
+
+def test_testing_uses_the_files_of_validation_in_other_crops(folder):
+    data = served(folder)
+    val, test = data.val_dataloader(), data.test_dataloader()
+    assert files(val) == files(test)
+    assert not torch.equal(next(iter(val)), next(iter(test)))
+
+
+def test_bad_files_are_told_once_by_name_with_the_reason_and_listed_in_the_run_folder(folder, tmp_path, caplog):
+    (folder / "broken.wav").write_bytes(b"no sound")
+    (folder / "empty.flac").touch()
+    write_noise(folder / "short.wav", seconds=0.1)
+    write_noise(folder / "stereo.wav", channels=2)
+    write_noise(folder / "rate.wav", sample_rate=22050)
+    data = served(folder, held_out=0.0)
+    data.trainer = Trainer(
+        accelerator="cpu", logger=False, default_root_dir=tmp_path / "run", enable_checkpointing=False
+    )
+    for _ in range(2):
+        batches = list(data.train_dataloader())
+    assert len(batches) == 4
+    for name, text in {
+        "broken.wav": "cannot be read", "empty.flac": "is empty", "short.wav": "lasts 0.10 s, less than a crop",
+        "stereo.wav": "has 2 channels", "rate.wav": "is at 22050 Hz",
+    }.items():  # fmt: skip
+        assert caplog.text.count(f"{name} {text}") == 1
+    assert "train: 3 of 35 audio files left out" in caplog.text
+    with (tmp_path / "run" / "audio_train.csv").open(encoding="utf-8") as table:
+        assert len(list(csv.DictReader(table))) == 5
+
+
+def test_too_many_bad_files_are_an_error(folder):
+    for number in range(4):
+        (folder / f"broken{number}.wav").write_bytes(b"no sound")
+    with pytest.raises(ValueError, match=r"4 of 34 audio files for train are bad, more than max_bad_share 0\.1 allows"):
+        served(folder, held_out=0.0).train_dataloader()
+    assert len(list(served(folder, held_out=0.0, max_bad_share=0.2).train_dataloader())) == 4
+
+
+def test_files_that_turn_bad_in_training_are_told_once_and_training_goes_on(folder, caplog):
+    loader = served(folder, held_out=0.0).train_dataloader()
+    (folder / "00.wav").unlink()
+    for _ in range(3):
+        audio = torch.cat(list(loader))
+    assert audio.abs().amax(-1).min() > 0.01
+    assert caplog.text.count("00.wav cannot be read: No such file or directory") == 1
+
+
+def test_training_ends_when_too_many_files_turn_bad(folder):
+    loader = served(folder, held_out=0.0).train_dataloader()
+    for number in range(20):
+        (folder / f"{number:02d}.wav").unlink()
+    with pytest.raises(ValueError, match="of 30 audio files for train are bad"):
+        list(loader)
+
+
+def test_an_error_in_a_worker_process_is_told_in_one_line(folder):
+    data = served(folder, held_out=0.0, max_bad_share=1.0)
+    data.workers = 1
+    loader = data.train_dataloader()
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(OSError, match=r"^16 files in a row gave no audio; [^\n]*$"):
+        list(loader)
+
+
+def test_files_too_short_for_validation_are_set_aside_without_being_bad(folder, caplog):
+    for number in range(10):
+        write_noise(folder / f"short{number}.wav", seconds=0.3)
+    data = served(folder, held_out=0.5)
+    assert not any(Path(path).name.startswith("short") for path in files(data.val_dataloader()))
+    assert "too short for crops of 0.5 s, left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"subsets": Subsets(train=("nowhere",))}, "has no subset 'nowhere'; it has no folders"),
+        ({"subsets": Subsets(train=(".",), val=(".",))}, "30 files serve for train and val"),
+        ({"crops": Crops(val_duration=9.0), "subsets": Subsets(train=(".",), val=())}, "no audio file for val"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"workers": -1}, "workers is -1"),
+        ({"sample_rate": 8}, "sample_rate is 8"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_errors_with_a_remedy(folder, settings, message):
+    with pytest.raises(ValueError, match=message):
+        AudioFolder(str(folder), **{"workers": 0, **settings}).setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting"), [(Subsets, "held_out"), (Subsets, "max_bad_share"), (Crops, "duration"), (Crops, "tries")]
+)
+def test_a_value_out_of_range_is_an_error_that_names_it(settings, setting):
+    with pytest.raises(ValueError, match=setting):
+        settings(**{setting: -1})
+
+
+def test_a_folder_without_audio_is_an_error(tmp_path):
+    (tmp_path / "audio").mkdir()
+    with pytest.raises(ValueError, match=r"no \.wav, \.flac, \.ogg, \.mp3 files"):
+        served(tmp_path / "audio").train_dataloader()

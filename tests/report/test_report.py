@@ -1,0 +1,195 @@
+import csv
+import math
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from qcodec.report.surrogate import SUMMARY_COLUMNS
+from qcodec.report.write import write_report
+
+CONFIG = (
+    "data:\n  class_path: qcodec.data.synthetic.SyntheticBits\n  init_args: {levels: 4, features: 30}\n  note: <&>\n"
+)
+Values = dict[str, dict[str, list[list[float]]]]  # metric -> system -> steps of seeds
+
+
+def run_folder(folder: Path, values: Values, config: str | None = CONFIG) -> Path:
+    rows: list[dict[str, float]] = []
+    for metric, systems in values.items():
+        for system, steps in systems.items():
+            for epoch, seeds in enumerate(steps):
+                index = {"epoch": epoch, "step": 100.0 * (epoch + 1)}
+                rows.append(index | {f"{metric}/{system}": sum(seeds) / len(seeds)})
+                rows.append(
+                    {"step": index["step"]} | {f"by_seed/{metric}/{system}/{k}": v for k, v in enumerate(seeds)}
+                )
+    folder.mkdir(parents=True)
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(column for row in rows for column in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+    if config:
+        (folder / "config.yaml").write_text(config)
+    return folder
+
+
+def surrogate(mse: dict[str, list[list[float]]]) -> Values:
+    """Every metric of the surrogate task for systems with the given MSE."""
+
+    def constant(value: float) -> dict[str, list[list[float]]]:
+        return {system: [[value] * len(seeds) for seeds in steps] for system, steps in mse.items()}
+
+    bits = constant(60.0)
+    bits |= {"none": [[960.0] * len(seeds) for seeds in mse["none"]]} if "none" in mse else {}
+    return {
+        "mse": mse,
+        "hard_mse": mse,
+        "ma_e": constant(0.9),
+        "bits_per_frame": bits,
+        "effective_bits": constant(30.0),
+    }
+
+
+def rows_of(output: Path) -> dict[str, dict[str, str]]:
+    with (output / "summary.csv").open(newline="") as file:
+        reader = csv.DictReader(file)
+        rows = {row["system"]: row for row in reader}
+        assert tuple(reader.fieldnames or ()) == SUMMARY_COLUMNS
+    return rows
+
+
+def figures_of(output: Path) -> set[str]:
+    return {path.stem for path in (output / "figures").glob("*.png")}
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and checks that its elements are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_run_becomes_a_table_figures_and_a_page(tmp_path: Path) -> None:
+    systems = {"none": [[0.5, 0.5], [0.001, 0.003]], "sq_ste": [[0.6, 0.6], [0.2, 0.4]]}
+    run = run_folder(tmp_path / "run", surrogate(systems))
+    assert write_report([run], run) == run / "report.html"
+    row = rows_of(run)["sq_ste"]
+    assert row["seeds"] == "2"
+    assert row["updates"] == "200"
+    assert float(row["mse_mean"]) == pytest.approx(0.3)
+    assert float(row["mse_std"]) == pytest.approx(0.02**0.5)
+    assert row["diverged_at"] == ""
+    assert figures_of(run) == {"mse", "ma_e", "hard_mse", "figure3", "figure4", "final", "rate_distortion"}
+
+
+def test_one_seed_has_no_deviation_and_what_was_not_logged_is_empty(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", {"mse": {"na": [[0.5]]}}, config=None)
+    write_report([run], tmp_path / "out")
+    row = rows_of(tmp_path / "out")["na"]
+    assert float(row["mse_mean"]) == 0.5
+    assert {row[column] for column in ("mse_std", "hard_mse_mean", "ma_e_mean", "bits_per_frame")} == {""}
+    assert figures_of(tmp_path / "out") == {"mse"}
+
+
+def test_a_diverged_system_is_reported_with_its_earliest_update(tmp_path: Path) -> None:
+    values = surrogate({"na_det": [[0.5, 0.5], [math.nan, math.inf]], "na": [[0.5, 0.5], [0.1, 0.1]]})
+    values["diverged_at"] = {"na_det": [[math.nan, 150.0], [130.0, 150.0]], "na": [[math.nan, math.nan]] * 2}
+    run = run_folder(tmp_path / "run", values)
+    page = write_report([run], run).read_text()
+    rows = rows_of(run)
+    assert rows["na_det"]["diverged_at"] == "130"
+    assert rows["na_det"]["mse_mean"] == "nan"
+    assert rows["na"]["diverged_at"] == ""
+    assert re.findall(r'<tr class="diverged"><td>(\w+)', page) == ["na_det"]
+
+
+def test_the_page_stands_alone_and_is_sorted_by_hard_mse(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", surrogate({"b": [[0.5], [0.3]], "a": [[0.5], [0.4]], "c": [[0.5], [0.1]]}))
+    text = write_report([run], run).read_text()
+    page = Page(text)
+    assert page.open == []
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert len(page.sources) == len(figures_of(run))
+    assert "script" not in page.tags
+    assert page.tags.count("polyline") == 3
+    assert re.findall(r"<tr><td>(\w)</td>", text) == ["c", "b", "a"]
+    assert "note: &lt;&amp;&gt;" in text
+
+
+def test_another_task_gets_one_figure_per_metric(tmp_path: Path) -> None:
+    run = tmp_path / "codec"
+    run.mkdir()
+    (run / "metrics.csv").write_text("epoch,step,snr,ma_e,val loss\n0,10,5.5,0.9,-1\n1,20,5.1,0.9,\n2,30,4")
+    (run / "config.yaml").write_text("data: {class_path: audio.Folder}")
+    page = write_report([run], run).read_text()
+    assert figures_of(run) == {"snr", "ma_e", "val_loss"}
+    assert rows_of(run)["codec"]["updates"] == "20"
+    assert "1 incomplete line" in page
+
+
+def test_systems_that_pass_floats_are_left_out_of_rate_and_distortion(tmp_path: Path) -> None:
+    entropy = {"none": [[float("nan")]], "na": [[55.0]]}
+    run = run_folder(tmp_path / "run", surrogate({"none": [[0.1]], "na": [[0.2]]}) | {"entropy_bits": entropy})
+    assert "left out, as their codes have too many values for an entropy: none" in write_report([run], run).read_text()
+
+
+def test_runs_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    runs = [run_folder(tmp_path / parent / "run", surrogate({"na": [[0.2]]})) for parent in ("x", "y")]
+    write_report(runs, tmp_path / "out")
+    assert list(rows_of(tmp_path / "out")) == ["na (x/run)", "na (y/run)"]
+
+
+@pytest.mark.parametrize("config", [None, "data: [", "data: {init_args: {levels: 4}}", "just text"])
+def test_no_bound_is_drawn_where_the_configuration_says_nothing_of_the_data(tmp_path: Path, config: str | None) -> None:
+    run = run_folder(tmp_path / "run", {"mse": {"na": [[0.5]]}}, config)
+    assert "right-hand axis" not in write_report([run], run).read_text()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty", "no_values"])
+def test_a_run_that_cannot_be_read_leaves_nothing_written(tmp_path: Path, name: str) -> None:
+    good = run_folder(tmp_path / "good", surrogate({"na": [[0.2]]}))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "no_values").mkdir()
+    (tmp_path / "no_values" / "metrics.csv").touch()
+    with pytest.raises(ValueError, match=name):
+        write_report([good, tmp_path / name], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="name one or more run folders"):
+        write_report([], tmp_path)
+
+
+def test_a_failure_leaves_the_old_report_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_folder(tmp_path / "run", surrogate({"na": [[0.2]]}))
+    before = write_report([run], run).read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        write_report([run], run)
+    assert (run / "report.html").read_bytes() == before
+    assert not [path for path in run.rglob(".*") if path.is_file()]

@@ -1,0 +1,261 @@
+import csv
+import math
+
+import pytest
+import torch
+from audio_runs import LOSSES, Noise, adversary, batch, fit, make_codec, make_task, weights
+from lightning.pytorch.plugins import MixedPrecision
+
+from qcodec import STE, AllCodebooks, Identity
+from qcodec.callbacks.metrics_csv import MetricsCSV
+from qcodec.codecs.dac.codec import DacCodec
+from qcodec.functional import gradient_gain
+from qcodec.losses.spectral import MelLoss
+from qcodec.losses.weights import LossWeights
+from qcodec.schedules import Constant, Exponential
+
+
+def rows(folder):
+    return list(csv.DictReader((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def plain_loop(codec, updates, clip=1000.0):
+    """Yield what each update of a textbook loop measures."""
+    adam, mel = torch.optim.AdamW(codec.parameters(), 1e-4, (0.8, 0.99)), MelLoss(16000)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(adam, 0.999996)
+    for update in range(updates):
+        audio = batch(update)
+        output = codec(audio)
+        output.z.retain_grad()
+        output.quantized.z_hat.retain_grad()
+        losses = {name: loss.mean() for name, loss in output.quantized.losses.items()}
+        losses["mel"] = mel(output.audio, audio)
+        adam.zero_grad()
+        (15 * losses["mel"] + losses["codebook"] + 0.25 * losses["commitment"]).backward()
+        losses["grad_norm"] = torch.nn.utils.clip_grad_norm_(codec.parameters(), clip)
+        losses["mse"] = (output.audio - audio).square().mean()
+        losses["waveform"] = (output.audio - audio).abs().mean()
+        losses["ma_e"], losses["ma_e_projected"] = output.z.abs().mean(), output.quantized.latents.abs().mean()
+        gain = gradient_gain(output.z.grad, output.quantized.z_hat.grad).mean()
+        adam.step()
+        schedule.step()
+        yield {name: value.item() for name, value in losses.items()} | {"gain": gain.item()}
+
+
+def test_training_is_the_textbook_loop_and_logs_its_means(tmp_path):
+    task, plain = (make_task(codec=make_codec(allocator=AllCodebooks()), clip=2.0) for _ in range(2))
+    history = list(plain_loop(plain.codec, 8, clip=2.0))
+    assert max(update["grad_norm"] for update in history) > 2
+    fit(task, updates=8, logger=MetricsCSV(tmp_path))
+    for ours, theirs in zip(task.codec.parameters(), plain.codec.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    logged = [row for row in rows(tmp_path) if row["mel"]]
+    assert [row["step"] for row in logged] == ["4", "8"]
+    for name in ("mel", "waveform", "mse", "codebook", "commitment", "grad_norm", "ma_e", "ma_e_projected"):
+        expected = sum(update[name] for update in history[4:]) / 4
+        assert float(logged[1][name]) == pytest.approx(expected, rel=1e-4), name
+    assert float(logged[1]["encoder_gain"]) == pytest.approx(history[7]["gain"], rel=1e-4)
+    assert float(logged[1]["kbps"]) == pytest.approx(3 * 5 * 1600 / 1000)
+    assert 0 < float(logged[1]["codebook_usage"]) <= 1
+    assert 0 < float(logged[1]["codebook_entropy_bits"]) <= 5
+    assert float(logged[1]["skipped_updates"]) == 0
+
+
+def test_validation_measures_the_hard_quantizer_with_every_codebook(tmp_path):
+    task = make_task()
+    fit(task, updates=5, logger=MetricsCSV(tmp_path))
+    (row,) = (row for row in rows(tmp_path) if row["val_mel"])
+    task.eval()
+    with torch.no_grad():
+        mel = [task.mel(task.codec(batch(number)).audio, batch(number)).item() for number in (1000, 1001)]
+    assert row["step"] == "5"
+    assert float(row["val_mel"]) == pytest.approx(sum(mel) / 2)
+    assert float(row["val_kbps"]) == pytest.approx(24.0)
+    assert {"val_mse", "val_ma_e", "val_ma_e_projected", "val_codebook_usage", "val_commitment"} <= set(row)
+
+
+@pytest.mark.parametrize("against", [None, adversary])
+@pytest.mark.parametrize("stop", [5, 7])
+def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, stop, against):
+    """At the end of an epoch and within one, also within the stretch of updates that one row sums up."""
+    settings = {"losses": LOSSES}
+    if against is not None:
+        settings["losses"] = LossWeights(mel=15.0, codebook=1.0, adversarial=1.0, feature_matching=2.0)
+
+    def make():
+        return make_task(**settings, adversary=against() if against else None)
+
+    whole, resumed = make(), make()
+    trainer = fit(whole, logger=MetricsCSV(tmp_path / "whole"))
+    fit(make(), updates=stop, logger=MetricsCSV(tmp_path / "parts")).save_checkpoint(tmp_path / "half.ckpt")
+    again = fit(resumed, logger=MetricsCSV(tmp_path / "parts"), checkpoint=tmp_path / "half.ckpt")
+    assert trainer.global_step == again.global_step == 10
+    for name, value in weights(whole).items():
+        assert torch.equal(weights(resumed)[name], value), name
+    for ours, theirs in zip(again.optimizers, trainer.optimizers, strict=True):
+        for state, other in zip(ours.state.values(), theirs.state.values(), strict=True):
+            assert all(torch.equal(state[name], other[name]) for name in other)
+    assert rows(tmp_path / "parts")[-1] == rows(tmp_path / "whole")[-1]
+    assert [row["step"] for row in rows(tmp_path / "parts")] == [row["step"] for row in rows(tmp_path / "whole")]
+
+
+def test_a_checkpoint_holds_the_codec_by_name_and_no_settings(tmp_path):
+    task = make_task()
+    fit(task, updates=1).save_checkpoint(tmp_path / "one.ckpt")
+    content = torch.load(tmp_path / "one.ckpt", weights_only=True)
+    assert "hyper_parameters" not in content
+    state = {name.removeprefix("codec."): v for name, v in content["state_dict"].items() if name.startswith("codec.")}
+    make_codec().load_state_dict(state)
+
+
+def test_a_batch_that_is_not_finite_leaves_the_weights_as_they_are_and_is_counted(tmp_path):
+    task, before = make_task(), []
+
+    class Spoilt(Noise):
+        def on_before_batch_transfer(self, audio, dataloader_idx):
+            before.append(weights(task.codec))
+            return audio
+
+    fit(task, updates=4, data=Spoilt(spoil=(1,)), logger=MetricsCSV(tmp_path))
+    assert all(torch.equal(before[2][name], value) for name, value in before[1].items())
+    assert not any(torch.equal(before[3][name], value) for name, value in before[2].items() if "weight_v" in name)
+    assert all(parameter.isfinite().all() for parameter in task.codec.parameters())
+    (row,) = (row for row in rows(tmp_path) if row["mel"])
+    assert float(row["skipped_updates"]) == 0.25
+    assert math.isnan(float(row["mel"]))
+
+
+def test_one_loss_has_one_weight():
+    with pytest.raises(ValueError, match=r"others names 'mel', .* give losses\.mel instead"):
+        LossWeights(mel=15.0, others={"mel": 1.0})
+
+
+def test_scaled_gradients_are_refused():
+    scaled = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))
+    with pytest.raises(ValueError, match=r"scales the gradients .* give bf16-mixed"):
+        fit(make_task(), updates=1, plugins=[scaled])
+
+
+def test_in_mixed_precision_the_quantizer_works_in_full(tmp_path):
+    task, seen = make_task(), {}
+
+    def look(module, inputs, output):
+        seen["encoder"] = inputs[0].dtype
+        seen["projected"] = output.latents.dtype
+
+    task.codec.quantizer.register_forward_hook(look)
+    reference = make_task()
+    fit(task, updates=4, precision="bf16-mixed", logger=MetricsCSV(tmp_path / "mixed"))
+    fit(reference, updates=4, logger=MetricsCSV(tmp_path / "full"))
+    assert seen == {"encoder": torch.bfloat16, "projected": torch.float32}
+    assert {parameter.dtype for parameter in task.parameters()} == {torch.float32}
+    for name in ("mel", "codebook", "ma_e"):
+        mixed, full = (float(rows(tmp_path / run)[0][name]) for run in ("mixed", "full"))
+        assert mixed == pytest.approx(full, rel=0.05)
+
+
+def test_the_adversary_waits_for_its_update(tmp_path):
+    with_it = LossWeights(mel=15.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0)
+    late = make_task(with_it, adversary=adversary(), adversary_from=4)
+    alone, at_once = make_task(), make_task(with_it, adversary=adversary())
+    fit(alone, updates=4)
+    fit(late, updates=4, logger=MetricsCSV(tmp_path))
+    fit(at_once, updates=4)
+    assert all(map(torch.equal, late.codec.parameters(), alone.codec.parameters()))
+    assert all(map(torch.equal, late.adversary.parameters(), adversary().parameters()))
+    assert not any(map(torch.equal, at_once.adversary.parameters(), adversary().parameters()))
+    assert not all(map(torch.equal, at_once.codec.parameters(), alone.codec.parameters()))
+    fit(make_task(with_it, adversary=adversary(), adversary_from=4), updates=8, logger=MetricsCSV(tmp_path / "on"))
+    first, second = (row for row in rows(tmp_path / "on") if row["mel"])
+    assert (first["discriminator"], float(first["adversarial"])) == ("", 0.0)
+    assert float(second["discriminator"]) > 0
+    assert float(second["adversarial"]) > 0
+
+
+def test_a_codec_and_its_discriminator_train_as_two_textbook_loops():
+    against, codec = adversary(), make_codec(allocator=AllCodebooks())
+    task = make_task(
+        LossWeights(mel=15.0, adversarial=1.0, feature_matching=2.0),
+        make_codec(allocator=AllCodebooks()),
+        adversary=adversary(),
+        adversary_clip=0.01,
+    )
+    fit(task, updates=3)
+    mel = MelLoss(16000)
+    first, second = (torch.optim.AdamW(part.parameters(), 1e-4, (0.8, 0.99)) for part in (codec, against))
+    for update in range(3):
+        audio = batch(update)
+        for adam in (first, second):
+            adam.param_groups[0]["lr"] = 1e-4 * 0.999996**update
+        decoded = codec(audio).audio
+        verdicts = [against.discriminator(x)[0][-1] for x in (decoded.detach(), audio)]
+        second.zero_grad()
+        (verdicts[0].square().mean() + (1 - verdicts[1]).square().mean()).backward()
+        torch.nn.utils.clip_grad_norm_(against.parameters(), 0.01)
+        second.step()
+        (fake,), (real,) = against.discriminator(decoded), against.discriminator(audio)
+        first.zero_grad()
+        wrong, apart = (1 - fake[-1]).square().mean(), (fake[0] - real[0].detach()).abs().mean()
+        (15 * mel(decoded, audio) + wrong + 2 * apart).backward()
+        first.step()
+    for ours, theirs in ((task.codec, codec), (task.adversary, against)):
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_seed_decides_which_codebooks_are_dropped():
+    same, other = make_task(seed=0), make_task(seed=1)
+    reference = make_task()
+    for task in (same, other, reference):
+        torch.manual_seed(torch.seed())  # whatever the global stream is
+        fit(task, updates=2)
+    assert all(map(torch.equal, same.parameters(), reference.parameters()))
+    assert not all(map(torch.equal, other.parameters(), reference.parameters()))
+
+
+def test_a_codec_without_codebooks_trains_and_logs_what_there_is(tmp_path):
+    torch.manual_seed(0)
+    codec = DacCodec(Identity(), encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8)
+    fit(make_task(LossWeights(waveform=1.0), codec), updates=4, logger=MetricsCSV(tmp_path))
+    (row,) = (row for row in rows(tmp_path) if row["mel"])
+    assert float(row["encoder_gain"]) == pytest.approx(1.0)
+    assert not {"codebook_usage", "ma_e_projected", "commitment"} & set(row)
+
+
+def test_predictions_are_audio_and_codes():
+    task = make_task().eval()
+    prediction = task.predict_step(batch(0), 0)
+    assert torch.equal(task.codec(batch(0)).audio, prediction["audio"])
+    assert prediction["codes"].shape == (3, 3, 110)
+
+
+def test_the_rate_shrinks_by_one_factor_an_update():
+    trainer = fit(make_task(schedule=Exponential(1e-3, decay=0.9)), updates=3)
+    assert [group["lr"] for group in trainer.optimizers[0].param_groups] == pytest.approx([1e-3 * 0.9**2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"clip": 0.0}, "clip=0.0 and adversary_clip=10.0: a norm of 0 would stop all training"),
+        ({"adversary_from": -1}, "adversary_from=-1 is no number of updates"),
+        (
+            {"losses": LossWeights(mel=1.0, adversarial=1.0)},
+            r"the weight of 'adversarial' is 1\.0, but the losses there",
+        ),
+        ({"losses": LossWeights()}, "every weight in `losses` is zero, which trains nothing"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_remedy(settings, message):
+    with pytest.raises(ValueError, match=message):
+        fit(make_task(**settings), updates=1)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.1])
+def test_a_decay_that_is_none_is_named(decay):
+    with pytest.raises(ValueError, match=f"decay={decay} is no factor to shrink by"):
+        Exponential(decay=decay)
+
+
+def test_a_constant_schedule_and_an_estimator_are_free_to_choose():
+    fit(make_task(codec=make_codec(estimator=STE()), schedule=Constant(1e-3)), updates=1)
