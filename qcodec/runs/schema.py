@@ -1,0 +1,98 @@
+"""What a run folder holds: names of its files, the grammar of ``metrics.csv``, and what a run states of itself.
+
+``metrics.csv`` has one row for each step that was logged, the columns ``epoch`` and ``step``, and one column for each
+metric: ``METRIC`` in a run of one system, ``METRIC/SYSTEM`` as a mean over seeds, ``by_seed/METRIC/SYSTEM/SEED`` for
+one seed. ``run.json`` says of the metrics what they are and holds what theory says of the data.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+LAYOUT = 2  # of the run folder; 1 had no run.json
+RUN, METRICS, CONFIG, CHECKPOINTS, PICTURES = "run.json", "metrics.csv", "config.yaml", "checkpoints", "pictures"
+BY_SEED = "by_seed/"
+INDEX = ("epoch", "step")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a run.
+
+    Attributes:
+        name: As in ``metrics.csv``.
+        title: What stands above its figure.
+        axis: What stands beside the figure's axis.
+        unit: Unit of the values; empty for none.
+        better: Which values are better; empty where neither is.
+        distortion: Whether it is the distortion that the run's bound and reference lines are about.
+        drawn: Whether it has a figure of its own.
+    """
+
+    name: str
+    title: str
+    axis: str
+    unit: str = ""
+    better: Literal["lower", "higher", ""] = ""
+    distortion: bool = False
+    drawn: bool = True
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The rate-distortion function of the data: ``bits`` per frame, rising, and ``distortion`` per value, falling."""
+
+    bits: tuple[float, ...]
+    distortion: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What a run states of itself.
+
+    Attributes:
+        kind: Which report it gets: ``surrogate`` or ``audio``; any other word for the general one.
+        metrics: Its metrics, in the order of their figures. Metrics that are logged but not named here are drawn under
+            their names.
+        rank: Metrics that systems are ranked by: the first of them that was logged.
+        bound: R(D) of the data; ``None`` where it is not known.
+        references: Distortions of schemes that need no training, by name, drawn as lines.
+    """
+
+    kind: str
+    metrics: tuple[Metric, ...] = ()
+    rank: tuple[str, ...] = ()
+    bound: Bound | None = None
+    references: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_description(folder: Path, description: RunDescription) -> None:
+    """Write ``run.json`` into a run folder."""
+    content = {"layout": LAYOUT, **asdict(description)}
+    (folder / RUN).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_description(folder: Path) -> RunDescription:
+    """Read ``run.json`` of a run folder.
+
+    Raises:
+        ValueError: For a folder without one, which is of the former layout or no run, and for a damaged one.
+    """
+    path = folder / RUN
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} holds no {RUN}: it is no run, or one of an earlier version of qcodec, whose results this one "
+            "cannot read: run its recipe again"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("layout") != LAYOUT:
+            raise ValueError(f"{path} is of another version of qcodec: use that one, or run the recipe again")
+        metrics = tuple(Metric(**metric) for metric in content.pop("metrics"))
+        bound = content.pop("bound")
+        limits = None if bound is None else Bound(tuple(bound["bits"]), tuple(bound["distortion"]))
+        return RunDescription(metrics=metrics, bound=limits, **content)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}): run the recipe again") from None
