@@ -83,11 +83,11 @@ def stock_model(options):
 
 
 def our_task(options, state):
-    from qcodec import STE, CodebookDropout, DacCodec, ResidualVQ
+    from qcodec import STE, CodebookDropout, DacCodec, residual_vq
     from qcodec.losses.weights import LossWeights
     from qcodec.tasks.audio import AudioTask
 
-    quantizer = ResidualVQ(16 * options.encoder, options.books, estimator=STE(), allocator=CodebookDropout(0.5))
+    quantizer = residual_vq(16 * options.encoder, options.books, estimator=STE(), allocator=CodebookDropout(0.5))
     codec = DacCodec(quantizer, options.encoder, STRIDES, decoder_dim=options.decoder)
     codec.load_state_dict(state)
     return AudioTask(codec, LossWeights(**WEIGHTS))

@@ -14,19 +14,21 @@ from collections import Counter
 import numpy as np
 import torch
 
-from qcodec import DacCodec, ImportanceMask, ResidualVQ
+from qcodec import DacCodec, ImportanceMask, residual_vq
 from qcodec.audio.reading import recording_of
+from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.dac.format import DacFile, read_dac, write_dac
+from qcodec.bitstream.decoder import Decoder
+from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.header import read_header
 from qcodec.bitstream.settings import Settings
-from qcodec.bitstream.stream import Bitstream
 
 _PREFIX = 14  # bytes before the JSON of a header
 
 
 def tiny_codec(allocator=None):
     torch.manual_seed(0)
-    quantizer = ResidualVQ(8, 4, 32, 4, allocator=allocator)
+    quantizer = residual_vq(8, 4, 32, 4, allocator=allocator)
     return DacCodec(quantizer, encoder_dim=4, encoder_rates=(4,), decoder_dim=8).eval()
 
 
@@ -35,7 +37,7 @@ def sound_files():
     audio = 0.1 * torch.randn(2, 2001, generator=torch.Generator().manual_seed(0))
     for codec in (tiny_codec(), tiny_codec(ImportanceMask(8, widths=(4,)))):
         stream, file = Bitstream(codec, window=64), io.BytesIO()
-        stream.encode(recording_of(audio, 16000), file, Settings(2))
+        Encoder(stream).encode(recording_of(audio, 16000), file, Settings(2))
         yield "qc", file.getvalue(), lambda data, stream=stream: decode(stream, data)
     file = io.BytesIO()
     codes = np.random.default_rng(0).integers(0, 32, (2, 4, 500))
@@ -44,7 +46,7 @@ def sound_files():
 
 
 def decode(stream, data):
-    for block in stream.decode(io.BytesIO(data)).blocks:
+    for block in Decoder(stream).decode(io.BytesIO(data)).blocks:
         assert block.shape[1] <= 64 * 4
 
 

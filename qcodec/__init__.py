@@ -7,79 +7,133 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qcodec.codecs.base import Codec
+    from qcodec.codecs.base import AudioCodec, Codec, Embedding
     from qcodec.codecs.dac.codec import DacCodec, patch_dac
     from qcodec.codecs.dac.weights import export_dac, load_dac
     from qcodec.codecs.surrogate import SurrogateCodec
-    from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
-    from qcodec.quantizers.base import Quantizer, QuantizerOutput
+    from qcodec.quantizers.allocators import AllCodebooks, Allocation, CodebookDropout, ConstantRate, RateAllocator
+    from qcodec.quantizers.around import AroundQuantizer, AroundStage
+    from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper
+    from qcodec.quantizers.codebooks import Codebook, EMACodebook, LearnedCodebook, Levels
     from qcodec.quantizers.dither import AnnealedDither
+    from qcodec.quantizers.diveq import DiVeQ
     from qcodec.quantizers.estimators import (
         STE,
         DetachedNoiseApproximation,
+        Estimator,
         GradientEstimator,
         ModifiedSTE,
+        NoGradient,
         NoiseApproximation,
+        Selected,
     )
+    from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
+    from qcodec.quantizers.fsq import FSQ
+    from qcodec.quantizers.gumbel_softmax import GumbelSoftmax
     from qcodec.quantizers.identity import Identity
     from qcodec.quantizers.importance import ImportanceMask
     from qcodec.quantizers.levels import LogUniformLevels, UniformLevels
-    from qcodec.quantizers.residual import ResidualVQ
+    from qcodec.quantizers.receptive_field import ReceptiveField
+    from qcodec.quantizers.residual import ResidualVQ, residual_vq
     from qcodec.quantizers.scalar import ScalarQuantizer
-    from qcodec.quantizers.vector import VectorStage
+    from qcodec.quantizers.vector import FactorizedVQ, VectorQuantizer
 
 _HOME = {
     "AllCodebooks": "qcodec.quantizers.allocators",
+    "Allocation": "qcodec.quantizers.allocators",
     "AnnealedDither": "qcodec.quantizers.dither",
-    "Codec": "qcodec.codecs.base",
+    "AroundQuantizer": "qcodec.quantizers.around",
+    "AroundStage": "qcodec.quantizers.around",
+    "AudioCodec": "qcodec.codecs.base",
+    "Codebook": "qcodec.quantizers.codebooks",
     "CodebookDropout": "qcodec.quantizers.allocators",
+    "Codec": "qcodec.codecs.base",
+    "ConstantRate": "qcodec.quantizers.allocators",
     "DacCodec": "qcodec.codecs.dac.codec",
     "DetachedNoiseApproximation": "qcodec.quantizers.estimators",
+    "DiVeQ": "qcodec.quantizers.diveq",
+    "EMACodebook": "qcodec.quantizers.codebooks",
+    "Embedding": "qcodec.codecs.base",
+    "Estimator": "qcodec.quantizers.estimators",
+    "FSQ": "qcodec.quantizers.fsq",
+    "FactorizedVQ": "qcodec.quantizers.vector",
+    "FrameOutput": "qcodec.quantizers.frame",
+    "FrameQuantizer": "qcodec.quantizers.frame",
     "GradientEstimator": "qcodec.quantizers.estimators",
+    "GumbelSoftmax": "qcodec.quantizers.gumbel_softmax",
     "Identity": "qcodec.quantizers.identity",
     "ImportanceMask": "qcodec.quantizers.importance",
+    "LearnedCodebook": "qcodec.quantizers.codebooks",
+    "Levels": "qcodec.quantizers.codebooks",
     "LogUniformLevels": "qcodec.quantizers.levels",
     "ModifiedSTE": "qcodec.quantizers.estimators",
+    "NoGradient": "qcodec.quantizers.estimators",
     "NoiseApproximation": "qcodec.quantizers.estimators",
     "Quantizer": "qcodec.quantizers.base",
     "QuantizerOutput": "qcodec.quantizers.base",
+    "QuantizerWrapper": "qcodec.quantizers.base",
     "RateAllocator": "qcodec.quantizers.allocators",
+    "ReceptiveField": "qcodec.quantizers.receptive_field",
     "ResidualVQ": "qcodec.quantizers.residual",
     "STE": "qcodec.quantizers.estimators",
     "ScalarQuantizer": "qcodec.quantizers.scalar",
+    "Selected": "qcodec.quantizers.estimators",
     "SurrogateCodec": "qcodec.codecs.surrogate",
     "UniformLevels": "qcodec.quantizers.levels",
-    "VectorStage": "qcodec.quantizers.vector",
+    "VectorQuantizer": "qcodec.quantizers.vector",
     "export_dac": "qcodec.codecs.dac.weights",
     "load_dac": "qcodec.codecs.dac.weights",
     "patch_dac": "qcodec.codecs.dac.codec",
+    "residual_vq": "qcodec.quantizers.residual",
 }
 
 __all__ = [
+    "FSQ",
     "STE",
     "AllCodebooks",
+    "Allocation",
     "AnnealedDither",
+    "AroundQuantizer",
+    "AroundStage",
+    "AudioCodec",
+    "Codebook",
     "CodebookDropout",
     "Codec",
+    "ConstantRate",
     "DacCodec",
     "DetachedNoiseApproximation",
+    "DiVeQ",
+    "EMACodebook",
+    "Embedding",
+    "Estimator",
+    "FactorizedVQ",
+    "FrameOutput",
+    "FrameQuantizer",
     "GradientEstimator",
+    "GumbelSoftmax",
     "Identity",
     "ImportanceMask",
+    "LearnedCodebook",
+    "Levels",
     "LogUniformLevels",
     "ModifiedSTE",
+    "NoGradient",
     "NoiseApproximation",
     "Quantizer",
     "QuantizerOutput",
+    "QuantizerWrapper",
     "RateAllocator",
+    "ReceptiveField",
     "ResidualVQ",
     "ScalarQuantizer",
+    "Selected",
     "SurrogateCodec",
     "UniformLevels",
-    "VectorStage",
+    "VectorQuantizer",
     "export_dac",
     "load_dac",
     "patch_dac",
+    "residual_vq",
 ]
 
 

@@ -171,7 +171,7 @@ def modified_straight_through(z: Tensor, z_q: Tensor, dims: Sequence[int], magni
 
     Args:
         z: Embedding.
-        z_q: Quantized embedding, shaped as ``z``; gets no gradient.
+        z_q: Quantized embedding, shaped as ``z``; where it is attached it gets ``g`` less the gradient of ``z``.
         dims: Dimensions that share one ``sigma``.
         magnitude: ``"std"`` or ``"rms"``.
 

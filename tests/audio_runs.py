@@ -6,7 +6,7 @@ import torch
 from lightning import LightningDataModule, Trainer
 from torch import nn
 
-from qcodec import CodebookDropout, DacCodec, ModifiedSTE, ResidualVQ
+from qcodec import CodebookDropout, DacCodec, ModifiedSTE, residual_vq
 from qcodec.losses.adversarial import Adversary
 from qcodec.losses.weights import LossWeights
 from qcodec.tasks.audio import AudioTask
@@ -33,7 +33,7 @@ def adversary():
 
 def make_codec(estimator=None, allocator=None):
     torch.manual_seed(0)
-    quantizer = ResidualVQ(
+    quantizer = residual_vq(
         dim=16, n_codebooks=3, codebook_size=32, codebook_dim=4,
         allocator=CodebookDropout(0.5) if allocator is None else allocator,
         estimator=ModifiedSTE() if estimator is None else estimator,

@@ -15,12 +15,14 @@ from qcodec import (
     ImportanceMask,
     ModifiedSTE,
     NoiseApproximation,
-    ResidualVQ,
     ScalarQuantizer,
     SurrogateCodec,
+    residual_vq,
 )
 from qcodec.audio.reading import recording_of
-from qcodec.bitstream.stream import Bitstream
+from qcodec.bitstream.bitstream import Bitstream
+from qcodec.bitstream.decoder import Decoder
+from qcodec.bitstream.encoder import Encoder
 from qcodec.data.synthetic import SyntheticBits, SyntheticSource
 from qcodec.losses.weights import LossWeights
 from qcodec.schedules import Cosine
@@ -104,7 +106,7 @@ def test_fifty_members_take_less_than_400_mb_each():
 
 
 def test_variable_bitrate_on_the_gpu_decodes_its_own_codes_and_learns():
-    quantizer = ResidualVQ(16, 4, 64, 4, ImportanceMask(16, (8,))).cuda()
+    quantizer = residual_vq(16, 4, 64, 4, ImportanceMask(16, (8,))).cuda()
     z = torch.randn(8, 16, 50, device="cuda", requires_grad=True)
     output = quantizer(z, features=z)
     (output.z_hat.square().mean() + output.losses["rate"].mean()).backward()
@@ -125,15 +127,15 @@ def test_an_audio_codec_trains_on_the_gpu_as_on_the_cpu_and_leaves_out_what_is_n
 
 def test_a_file_written_on_the_gpu_decodes_on_both_to_the_models_own_forward():
     torch.manual_seed(0)
-    quantizer = ResidualVQ(16, 4, 64, 4, allocator=ImportanceMask(16, widths=(8,)))
+    quantizer = residual_vq(16, 4, 64, 4, allocator=ImportanceMask(16, widths=(8,)))
     codec, audio = (
         DacCodec(quantizer, encoder_dim=4, encoder_rates=(4, 5), decoder_dim=8).eval(),
         0.1 * torch.randn(2, 9001),
     )
     on_gpu, file = Bitstream(codec.cuda()), io.BytesIO()
-    on_gpu.encode(recording_of(audio, 16000), file)
+    Encoder(on_gpu).encode(recording_of(audio, 16000), file)
     expected = codec(audio[:, None].cuda()).audio[:, 0].detach().cpu()
     for stream in (on_gpu, Bitstream(codec.cpu())):
         file.seek(0)
-        found = torch.cat(list(stream.decode(file).blocks), 1)
+        found = torch.cat(list(Decoder(stream).decode(file).blocks), 1)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)

@@ -96,7 +96,7 @@ def test_every_layer_named_here_exists():
         ("from qcodec.cli import main; main(['--help'])", {"torch", "lightning", "wandb", "matplotlib", "numpy"}),
         ("from qcodec.cli import main; main(['recipes'])", {"torch", "lightning", "wandb", "matplotlib", "numpy"}),
         ("from qcodec import ScalarQuantizer, SurrogateCodec", {"lightning", "wandb", "matplotlib", "dac"}),
-        ("from qcodec import ResidualVQ, VectorStage", {"lightning", "wandb", "dac", "audiotools", "torchaudio"}),
+        ("from qcodec import FactorizedVQ, ResidualVQ", {"lightning", "wandb", "dac", "audiotools", "torchaudio"}),
         ("import qcodec.report.write", {"torch", "lightning", "wandb"}),
     ],
 )

@@ -9,7 +9,7 @@ import yaml
 from audio_files import write_noise
 from lightning import Trainer
 
-from qcodec import DacCodec, ResidualVQ
+from qcodec import DacCodec, residual_vq
 from qcodec.cli import main
 from qcodec.cli.recipes import all_recipes, recipes_folder
 from qcodec.codecs.dac.weights import export_dac
@@ -72,7 +72,7 @@ def in_small(name, recordings, adversary=True):
     if "quantizer" in codec:
         words += TINY
     else:
-        export_dac(DacCodec(ResidualVQ(32, n_codebooks=2), encoder_dim=2, decoder_dim=32), "tiny.pth")
+        export_dac(DacCodec(residual_vq(32, n_codebooks=2), encoder_dim=2, decoder_dim=32), "tiny.pth")
         words += ["--model.init_args.codec.init_args.path=tiny.pth"]
     if "importance" in codec.get("quantizer", {}).get("init_args", {}).get("allocator", ""):
         words += ["--model.init_args.codec.init_args.quantizer.init_args.allocator.init_args.channels=32"]

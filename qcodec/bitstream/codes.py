@@ -1,4 +1,4 @@
-"""Blocks of codes as arrays ``(C, n, T)``: channel, stage, frame; -1 where a stage is not sent."""
+"""Blocks of codes as arrays ``(C, N, T)``: channel, code of a frame, frame; -1 where a code is not sent."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,10 +10,10 @@ Codes = NDArray[Any]
 
 
 def depth_of(codes: Codes) -> NDArray[np.int64]:
-    """Give the number of stages that each frame sends, ``(C, T)``.
+    """Return the number of codes that each frame sends, ``(C, T)``.
 
     Raises:
-        ValueError: Where a frame sends no stage, or leaves one out before its last.
+        ValueError: Where a frame sends none, or leaves one out before its last.
 
     Example:
         >>> depth_of(np.array([[[3, 5], [-1, 2]]])).tolist()
@@ -22,12 +22,17 @@ def depth_of(codes: Codes) -> NDArray[np.int64]:
     sent = codes >= 0
     depth: NDArray[np.int64] = sent.sum(1)
     if not np.array_equal(sent, np.arange(codes.shape[1])[:, None] < depth[:, None]) or (depth < 1).any():
-        raise ValueError("a frame must send its first stages, one at least: an allocator that skips stages has no file")
+        raise ValueError("a frame must send its first codes, one at least: what skips some has no file")
     return depth
 
 
+def leading(codes: Codes, depth: NDArray[np.int64]) -> Codes:
+    """Return codes ``(C, N, T)`` with -1 beyond a depth ``(C, T)``."""
+    return np.where(np.arange(codes.shape[1])[:, None] < depth[:, None], codes, -1)
+
+
 def regroup(blocks: Iterable[Codes], frames: int) -> Iterator[Codes]:
-    """Give the same frames in blocks of ``frames`` each, the last of what is left.
+    """Return the same frames in blocks of ``frames`` each, the last of what is left.
 
     Example:
         >>> [block.shape[-1] for block in regroup([np.zeros((1, 2, 5))] * 3, frames=4)]

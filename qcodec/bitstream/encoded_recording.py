@@ -5,26 +5,25 @@ from typing import final
 
 from qcodec.audio.reading import Recording
 from qcodec.bitstream.code_cache import CodeCache
-from qcodec.bitstream.rate_control import Dial
 
 
 @final
 @dataclass(frozen=True)
 class EncodedRecording:
-    """A recording that the encoder is done with.
+    """A recording that went through the encoder, with every code, to be sent at any level.
 
     Attributes:
         recording: As it was encoded, amplified.
         samples: Samples per channel at the codec's rate.
         gain_db: What it was amplified by.
         loudness: What loudness was asked for, as in ``Settings``.
-        spool: Every code.
-        dial: Says which are sent.
+        cache: Its codes.
+        levels: Levels that were known at encoding.
     """
 
     recording: Recording
     samples: int
     gain_db: float
     loudness: float | None
-    spool: CodeCache
-    dial: Dial
+    cache: CodeCache
+    levels: tuple[float | None, ...]

@@ -11,11 +11,11 @@ from qcodec.bitstream.tables import Tables
 
 
 def pack(codes: Codes, tables: Tables) -> bytes:
-    """Code a block: the depths of all frames first, channel by channel, where they vary, then stage by stage.
+    """Code a block: the depths of all frames first, channel by channel, where they vary, then code by code.
 
     Args:
-        codes: ``(C, n, T)`` with ``n`` the tables' stages; -1 where a stage is not sent.
-        tables: With depths, or for frames that all send every stage.
+        codes: ``(C, N, T)`` with ``N`` the tables' codes; -1 where a code is not sent.
+        tables: With depths, or for frames that all send every code.
 
     Raises:
         ValueError: For codes that the tables do not hold.
@@ -23,10 +23,10 @@ def pack(codes: Codes, tables: Tables) -> bytes:
     Example:
         >>> from qcodec.bitstream.tables import uniform_tables
         >>> codes = np.arange(64).reshape(1, 2, 32)
-        >>> data = pack(codes, uniform_tables(2, 64))
+        >>> data = pack(codes, uniform_tables((64, 64), depth=True))
         >>> len(data) * 8 - 32 * (2 * 6 + 1)  # bits beyond two codes of 6 bits and a depth of 1 bit
         32
-        >>> np.array_equal(unpack(data, (1, 32), uniform_tables(2, 64)), codes)
+        >>> np.array_equal(unpack(data, (1, 32), uniform_tables((64, 64), depth=True)), codes)
         True
     """
     depth = _checked_depth(codes, tables)
@@ -36,15 +36,15 @@ def pack(codes: Codes, tables: Tables) -> bytes:
         for value in clip.tolist():
             encoder.encode(value - 1, tables.depth_models[before])
             before = value
-    for stage, model in enumerate(tables.code_models):
-        sent = codes[:, stage][depth > stage]
+    for index, model in enumerate(tables.code_models):
+        sent = codes[:, index][depth > index]
         encoder.encode(np.ascontiguousarray(sent, dtype=np.int32), model)
     words: NDArray[np.uint32] = encoder.get_compressed()
     return words.astype("<u4").tobytes()
 
 
 def unpack(data: bytes, shape: tuple[int, int], tables: Tables) -> Codes:
-    """Give the codes ``(C, n, T)`` of a block of ``shape`` ``(C, T)``, int64.
+    """Return the codes ``(C, N, T)`` of a block of ``shape`` ``(C, T)``, int64.
 
     Raises:
         ValueError: For data that is no block of this shape under these tables.
@@ -62,35 +62,36 @@ def unpack(data: bytes, shape: tuple[int, int], tables: Tables) -> Codes:
 
 
 def ideal_bits(codes: Codes, tables: Tables) -> NDArray[np.float64]:
-    """Give the bits that each frame of a block costs under the tables, ``(C, T)``: depth and codes."""
+    """Return the bits that each frame of a block costs under the tables, ``(C, T)``: depth and codes."""
     depth = _checked_depth(codes, tables)
     before = np.pad(depth[:, :-1], ((0, 0), (1, 0)))
     bits: NDArray[np.float64] = tables.depth_bits[before, depth - 1]
-    for stage, costs in enumerate(tables.code_bits):
-        bits = bits + costs[np.maximum(codes[:, stage], 0)] * (depth > stage)
+    for index, costs in enumerate(tables.code_bits):
+        bits = bits + costs[np.maximum(codes[:, index], 0)] * (depth > index)
     return bits
 
 
 def _checked_depth(codes: Codes, tables: Tables) -> NDArray[np.int64]:
-    stages, size = tables.codes.shape
-    if codes.ndim != 3 or codes.shape[1] != stages or (codes.size and codes.max() >= size):
-        raise ValueError(f"codes of shape {codes.shape} are none of {stages} stages of {size}: use the model's tables")
+    count = len(tables.codes)
+    fits = codes.ndim == 3 and codes.shape[1] == count
+    if not fits or (codes.size and (codes.max((0, 2)) >= np.array(tables.sizes)).any()):
+        raise ValueError(f"codes of shape {codes.shape} are none of {count} of the tables' sizes: use the model's")
     depth = depth_of(codes)
-    if tables.depth is None and (depth < stages).any():
-        raise ValueError("these tables are for frames that send every stage: use some with depths")
+    if tables.depth is None and (depth < count).any():
+        raise ValueError("these tables are for frames that send every code: use some with depths")
     return depth
 
 
 def _decode(decoder: Any, shape: tuple[int, int], tables: Tables) -> Codes:
     channels, frames = shape
-    depth = np.full(shape, tables.stages)
+    depth = np.full(shape, len(tables.codes))
     for channel in range(channels if tables.depth is not None else 0):
         before = 0
         for frame in range(frames):
             before = decoder.decode(tables.depth_models[before]) + 1
             depth[channel, frame] = before
-    codes = np.full((channels, tables.stages, frames), -1)
-    for stage, model in enumerate(tables.code_models):
-        sent = depth > stage
-        codes[:, stage][sent] = decoder.decode(model, int(sent.sum()))
+    codes = np.full((channels, len(tables.codes), frames), -1)
+    for index, model in enumerate(tables.code_models):
+        sent = depth > index
+        codes[:, index][sent] = decoder.decode(model, int(sent.sum()))
     return codes

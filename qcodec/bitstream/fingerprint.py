@@ -2,20 +2,26 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
-from qcodec.codecs.dac.codec import DacCodec
+from torch import Tensor
+
+from qcodec.codecs.base import AudioCodec
 
 
-def fingerprint(codec: DacCodec) -> str:
-    """Name what turns codes into audio: settings and weights of codebooks, their output projections and the decoder.
-
-    The encoder, the input projections and the allocator have no part in it: files stay good when those are trained on.
-    """
-    settings = [codec.sample_rate, codec.decoder_rates, codec.latent_dim, codec.decoder_dim]
-    digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
-    for name, value in sorted(codec.state_dict().items()):
-        if name.startswith(("encoder.", "quantizer.allocator.")) or ".in_proj." in name:
-            continue
-        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy())
+def fingerprint(codec: AudioCodec) -> str:
+    """Name what turns codes into audio: all that codec and quantizer say their decoding depends on."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (codec.decoder_identity(), codec.quantizer.deployed().decoder_identity()):
+        _add(digest, part)
     return digest.hexdigest()
+
+
+def _add(digest: "hashlib.blake2b", part: Mapping[str, Any]) -> None:
+    for name, value in sorted(part.items()):
+        if isinstance(value, Tensor):
+            digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        else:
+            digest.update(f"{name} {json.dumps(value, sort_keys=True)}".encode())

@@ -6,15 +6,17 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import BinaryIO, final
+from itertools import groupby
+from typing import Any, BinaryIO, final
 
 MAGIC = b"\x8aqc\n"  # no text, and spoilt by programs that change line ends
-VERSION = 1
+VERSION = 2
 MAX_CHANNELS = 255
 _PREFIX = struct.Struct("<4sHII")  # magic, version, bytes of JSON, their CRC-32
 _MAX_JSON = 4096
-_MOST = {"sample_rate": 2**24, "original_rate": 2**24, "channels": MAX_CHANNELS, "stages": 256}
-_MOST |= {"codebook_size": 2**24, "hop_length": 2**24, "length": 2**53, "original_length": 2**53}
+_MOST = {"sample_rate": 2**24, "original_rate": 2**24, "channels": MAX_CHANNELS, "hop_length": 2**24}
+_MOST |= {"length": 2**53, "original_length": 2**53}
+MOST_CODES, MOST_SYMBOLS = 4096, 2**24  # of a frame, and of each code
 
 
 @final
@@ -30,10 +32,9 @@ class Header:
         length: Samples per channel at ``sample_rate``.
         original_rate: Rate of the recording that was encoded, in Hz.
         original_length: Its samples per channel.
-        stages: Stages that a frame can send.
-        codebook_size: Codes per stage.
+        code_sizes: Symbols of each code that a frame can send.
         hop_length: Samples per frame at ``sample_rate``.
-        depth: ``"constant"`` where every frame sends all ``stages``, ``"coded"`` where each tells how many.
+        depth: ``"constant"`` where every frame sends all codes, ``"coded"`` where each tells how many.
         gain_db: What the recording was amplified by before it was encoded; undone in decoding.
         level: Rate dial that it was encoded at; ``None`` for the model's full rate.
         kbps: Rate that was asked for, or ``None``.
@@ -47,8 +48,7 @@ class Header:
     length: int
     original_rate: int
     original_length: int
-    stages: int
-    codebook_size: int
+    code_sizes: tuple[int, ...]
     hop_length: int
     depth: str
     gain_db: float = 0.0
@@ -73,14 +73,15 @@ class Header:
 
 
 def header_bytes(header: Header) -> bytes:
-    """Give a header's bytes; headers that differ in length alone are equally long.
+    """Return a header's bytes; headers that differ in length alone are equally long.
 
     Example:
-        >>> header = Header("model", "tables", 16000, 1, 320, 16000, 320, 12, 1024, 320, "constant")
+        >>> header = Header("model", "tables", 16000, 1, 320, 16000, 320, (1024,) * 12, 320, "constant")
         >>> len(header_bytes(header)) == len(header_bytes(dataclasses.replace(header, length=10**9)))
         True
     """
-    values = dataclasses.asdict(header) | {"frame_rate": header.frame_rate}
+    runs = [[size, len(list(same))] for size, same in groupby(header.code_sizes)]
+    values = dataclasses.asdict(header) | {"code_sizes": runs, "frame_rate": header.frame_rate}
     widest = values | {"length": 2**53}
     text = json.dumps(values).encode().ljust(len(json.dumps(widest)))
     return _PREFIX.pack(MAGIC, VERSION, len(text), zlib.crc32(text)) + text
@@ -116,7 +117,7 @@ def _parsed(text: bytes) -> Header:
     try:
         values = json.loads(text)
         values.pop("frame_rate")
-        header = Header(**values)
+        header = Header(**(values | {"code_sizes": _code_sizes(values["code_sizes"])}))
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise ValueError("has a header that is none of a .qc file") from None
     for name, most in _MOST.items():
@@ -129,3 +130,17 @@ def _parsed(text: bytes) -> Header:
     if not sound or not all(isinstance(v, str) for v in texts) or header.depth not in ("constant", "coded"):
         raise ValueError("has a header with values that mean nothing")
     return header
+
+
+def _code_sizes(runs: Any) -> tuple[int, ...]:
+    """Read pairs of symbols and how many codes in a row have so many."""
+    sizes: list[int] = []
+    for size, count in runs:
+        if type(size) is not int or type(count) is not int or not 2 <= size <= MOST_SYMBOLS:
+            raise ValueError(f"a code of {size!r:.40} symbols")
+        if not 1 <= count <= MOST_CODES - len(sizes):
+            raise ValueError(f"{count!r:.40} codes")
+        sizes += [size] * count
+    if not sizes:
+        raise ValueError("no code")
+    return tuple(sizes)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from qcodec.bitstream.stream import Bitstream
+from qcodec.bitstream.bitstream import Bitstream
 
 
 @contextmanager
@@ -19,8 +19,7 @@ def fitting_memory(bitstream: Bitstream, source: Path) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        device = next(bitstream.codec.parameters()).device
         raise ValueError(
-            f"{source} does not fit the memory of {device}: give --window less than {bitstream.window} frames, "
-            "or --device cpu"
+            f"{source} does not fit the memory of {bitstream.device}: give --window less than {bitstream.window} "
+            "frames, or --device cpu"
         ) from None

@@ -12,7 +12,7 @@ from qcodec.cli.model import add_model_arguments, open_model
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from qcodec.bitstream.stream import Bitstream
+    from qcodec.bitstream.bitstream import Bitstream
 
 _DESCRIPTION = """\
 Decode .qc files, and .dac files of the program `dac`, to audio at the codec's rate or that of the recording. A folder
@@ -60,6 +60,7 @@ def _decode(job: Job, bar: Any, bitstream: "Bitstream", options: argparse.Namesp
     from qcodec.audio.writing import AudioFormat, write_audio
     from qcodec.bitstream.dac.convert import decode_dac
     from qcodec.bitstream.dac.format import read_dac
+    from qcodec.bitstream.decoder import Decoder
 
     rate = bitstream.codec.sample_rate
     with open(job.source, "rb") as file:
@@ -70,7 +71,7 @@ def _decode(job: Job, bar: Any, bitstream: "Bitstream", options: argparse.Namesp
             channels, length, original = content.channels, blocks[0].shape[1], content.sample_rate
             original_length = content.original_length
         else:
-            decoded = bitstream.decode(file)
+            decoded = Decoder(bitstream).decode(file)
             header, blocks = decoded.header, decoded.blocks
             channels, length, original = header.channels, header.length, header.original_rate
             original_length = header.original_length

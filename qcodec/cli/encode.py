@@ -10,8 +10,8 @@ from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
     from qcodec.audio.reading import Recording
+    from qcodec.bitstream.encoder import Encoder
     from qcodec.bitstream.settings import Settings
-    from qcodec.bitstream.stream import Bitstream
 
 _DESCRIPTION = """\
 Encode audio of any length, rate and number of channels to .qc files, or to .dac files of the program `dac`. A folder
@@ -30,18 +30,21 @@ def encode(arguments: Sequence[str]) -> None:
     jobs = find_jobs(options.input, options.output, AUDIO, f".{options.format}")
     _check_endings(jobs)
 
+    from qcodec.bitstream.encoder import Encoder
     from qcodec.bitstream.out_of_memory import fitting_memory
     from qcodec.bitstream.settings import Settings
+    from qcodec.codecs.model_file import checkpoint_of
 
     constant = options.codebooks is not None
     settings = Settings(options.codebooks if constant else options.level, options.kbps, options.loudness)
     bitstream = open_model(options, constant)
-    made = options.checkpoint.stat().st_mtime
+    encoder = Encoder(bitstream)
+    made = checkpoint_of(options.checkpoint).stat().st_mtime
     passes = 1 if settings.loudness is None else 2
 
     def action(job: Job, bar: Any) -> str:
         with fitting_memory(bitstream, job.source):
-            return _encode(job, bar, bitstream, settings, made)
+            return _encode(job, bar, encoder, settings, made)
 
     run_jobs(jobs, action, passes * audio_seconds(job.source for job in jobs), "encode")
 
@@ -66,23 +69,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _encode(job: Job, bar: Any, bitstream: "Bitstream", settings: "Settings", made: float) -> str:
+def _encode(job: Job, bar: Any, encoder: "Encoder", settings: "Settings", made: float) -> str:
     from qcodec.atomic_write import atomic_write
     from qcodec.audio.reading import open_recording, watched
     from qcodec.bitstream.dac.convert import encode_dac
 
-    sample_rate = bitstream.codec.sample_rate
+    sample_rate = encoder.bitstream.codec.sample_rate
     recording = open_recording(job.source, sample_rate)
-    if _is_newer(job, made) and _is_done(job, recording, bitstream, settings):
+    if _is_newer(job, made) and _is_done(job, recording, encoder, settings):
         return f"{job.target}: there already"
     shown = watched(recording, lambda n: bar.update(n / sample_rate))
     level = settings.level
     with atomic_write(job.target) as file:
         try:
             if job.target.suffix == ".dac":
-                encode_dac(bitstream, shown, file, settings)
+                encode_dac(encoder.bitstream, shown, file, settings)
             else:
-                level = bitstream.encode(shown, file, settings).level
+                level = encoder.encode(shown, file, settings).level
         except ValueError as error:
             raise ValueError(f"{job.source}: {error}") from None
         seconds = recording.original_length / recording.original_rate
@@ -95,12 +98,12 @@ def _is_newer(job: Job, made: float) -> bool:
     return job.target.is_file() and job.target.stat().st_mtime >= max(job.source.stat().st_mtime, made)
 
 
-def _is_done(job: Job, recording: "Recording", bitstream: "Bitstream", settings: "Settings") -> bool:
+def _is_done(job: Job, recording: "Recording", encoder: "Encoder", settings: "Settings") -> bool:
     """Whether the target is what encoding would write again."""
     from qcodec.bitstream.container import check_file
 
     try:
         with open(job.target, "rb") as file:
-            return bitstream.would_write(check_file(file), recording, settings)
+            return encoder.would_write(check_file(file), recording, settings)
     except (ValueError, OSError):
         return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qcodec.cli.file_batch import AUDIO, find_sources
-from qcodec.cli.model import add_device_arguments, open_model
+from qcodec.cli.model import MODEL_HELP, add_device_arguments, open_model
 
 if TYPE_CHECKING:
     from qcodec.evaluation.rate_mel import Measured
@@ -33,25 +33,35 @@ def evaluate(arguments: Sequence[str]) -> None:
     from tqdm import tqdm
 
     from qcodec.evaluation.rate_mel import evaluate as measure
-    from qcodec.evaluation.rate_mel import rate_levels
 
-    distinct = len({checkpoint.stem for checkpoint in options.checkpoint}) == len(options.checkpoint)
+    names = model_names(options.checkpoint)
     measured: dict[str, list[Measured]] = {}
-    for checkpoint in options.checkpoint:
-        bitstream = open_model(argparse.Namespace(checkpoint=checkpoint, device=options.device, window=options.window))
-        levels = rate_levels(bitstream, options.points)
-        steps = tqdm(measure(bitstream, files, levels), checkpoint.stem, len(files) * len(levels), disable=None)
-        measured[checkpoint.stem if distinct else str(checkpoint)] = list(steps)
+    for checkpoint, name in zip(options.checkpoint, names, strict=True):
+        bitstream = open_model(argparse.Namespace(**vars(options) | {"checkpoint": checkpoint}))
+        levels = bitstream.levels(options.points)
+        steps = tqdm(measure(bitstream, files, levels), name, len(files) * len(levels), disable=None)
+        measured[name] = list(steps)
     _write(options.output, measured)
     print(f"{options.output / 'evaluation.csv'}, {options.output / 'rate_mel.png'}")
+
+
+def model_names(checkpoints: Sequence[Path]) -> list[str]:
+    """Return short names of models: the file's or run's own, or the whole path where two are alike.
+
+    Example:
+        >>> model_names([Path("runs/mste/checkpoints/last.ckpt"), Path("ste.pth")])
+        ['mste', 'ste']
+    """
+    short = [
+        p.parents[1].name if p.parent.name == "checkpoints" and len(p.parents) > 2 else p.stem for p in checkpoints
+    ]
+    return [name if short.count(name) == 1 else str(path) for name, path in zip(short, checkpoints, strict=True)]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qcodec evaluate", description=_DESCRIPTION)
     parser.add_argument("audio", type=Path, metavar="AUDIO", help="audio file, or folder of audio files")
-    parser.add_argument(
-        "--checkpoint", type=Path, nargs="+", required=True, help="weight files that `qcodec export` or `dac` wrote"
-    )
+    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help=f"of each model: {MODEL_HELP}")
     parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of the results")
     parser.add_argument("--points", type=int, default=8, help="most rates per model (default: 8)")
     add_device_arguments(parser)
@@ -69,9 +79,10 @@ def _write(output: Path, measured: dict[str, list["Measured"]]) -> None:
     writer.writerow(["model", "file", "level", "seconds", "kbps", "mel"])
     curves = {}
     for model, rows in measured.items():
-        by_level: dict[float, list[tuple[float, float, float]]] = {}
+        by_level: dict[float | None, list[tuple[float, float, float]]] = {}
         for row in rows:
-            writer.writerow([model, row.file, *(f"{x:.6g}" for x in (row.level, row.seconds, row.kbps, row.mel))])
+            level = "" if row.level is None else f"{row.level:.6g}"
+            writer.writerow([model, row.file, level, *(f"{x:.6g}" for x in (row.seconds, row.kbps, row.mel))])
             by_level.setdefault(row.level, []).append((row.seconds, row.kbps, row.mel))
         means = [np.average(np.array(each)[:, 1:], axis=0, weights=np.array(each)[:, 0]) for each in by_level.values()]
         kbps, mel = np.array(means).T

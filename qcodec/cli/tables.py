@@ -10,33 +10,38 @@ from qcodec.cli.file_batch import AUDIO, audio_seconds, find_sources
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
+    from qcodec.bitstream.bitstream import Bitstream
     from qcodec.bitstream.codes import Codes
-    from qcodec.bitstream.stream import Bitstream
 
 _DESCRIPTION = """\
-Fit the frequencies that files are entropy-coded with to the codes of some recordings, and write the weight file with
-them. Files get smaller the more a model's codes differ in frequency; they are then decoded with that weight file."""
+Fit the frequencies that files are entropy-coded with to the codes of some recordings, and write the model with them.
+Files get smaller the more a model's codes differ in frequency; they are then decoded with that model's file."""
 
 
 def tables(arguments: Sequence[str]) -> None:
-    """Fit tables and add them to a weight file.
+    """Fit tables and write a model's file with them.
 
     Raises:
         ValueError: For arguments that cannot be used, or a file that cannot be read; nothing is written then.
     """
     parser = argparse.ArgumentParser(prog="qcodec tables", description=_DESCRIPTION)
     parser.add_argument("input", type=Path, metavar="IN", help="audio file, or folder of audio files, to be fitted to")
-    parser.add_argument("output", type=Path, metavar="OUT", help="weight file to write; may be the checkpoint itself")
+    parser.add_argument(
+        "output", type=Path, metavar="OUT", help="model's file to write, .safetensors or .pth; may be the one given"
+    )
     add_model_arguments(parser)
     options = parser.parse_args(arguments)
     sources = find_sources(options.input, AUDIO)
 
-    from qcodec.bitstream.model_tables import add_tables
+    from qcodec.atomic_write import atomic_write
+    from qcodec.bitstream.fitting import tables_to_tensors
     from qcodec.bitstream.tables import fit_tables
+    from qcodec.codecs.model_file import ModelFile, write_model
 
     bitstream = open_model(options)
-    fitted = fit_tables(_codes(bitstream, sources), *bitstream.tables.codes.shape)
-    add_tables(options.checkpoint, options.output, fitted)
+    fitted = fit_tables(_codes(bitstream, sources), bitstream.sizes, bitstream.per_frame)
+    with atomic_write(options.output) as file:
+        write_model(file, options.output.name, ModelFile(bitstream.codec, tables_to_tensors(fitted)))
     print(options.output)
 
 
@@ -44,7 +49,7 @@ def _codes(bitstream: "Bitstream", sources: Sequence[Path]) -> Iterator["Codes"]
     from tqdm import tqdm
 
     from qcodec.audio.reading import open_recording
-    from qcodec.bitstream.model_tables import codes_to_fit
+    from qcodec.bitstream.fitting import codes_to_fit
     from qcodec.bitstream.out_of_memory import fitting_memory
 
     with tqdm(total=round(audio_seconds(sources), 1), desc="fit", unit="s", disable=None, file=sys.stderr) as bar:

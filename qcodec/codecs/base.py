@@ -1,16 +1,21 @@
 """What every codec offers around a quantizer."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.quantizers.rebuild import Rebuildable, settings_of
+from qcodec.quantizers.receptive_field import ReceptiveField
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """What an encoder gives.
+    """What an encoder returns.
 
     Attributes:
         z: ``(B, D, T)`` what is quantized.
@@ -21,7 +26,7 @@ class Embedding:
     features: Tensor
 
 
-class Codec(ABC, nn.Module):
+class Codec(Rebuildable, ABC, nn.Module):
     """An encoder and a decoder; the quantizer between them is chosen apart from both."""
 
     @abstractmethod
@@ -35,7 +40,7 @@ class Codec(ABC, nn.Module):
 
 @dataclass(frozen=True)
 class AudioOutput:
-    """What an ``AudioCodec`` gives for audio ``(B, 1, L)``.
+    """What an ``AudioCodec`` returns for audio ``(B, 1, L)``.
 
     Attributes:
         audio: ``(B, 1, L)`` the decoded signal.
@@ -49,7 +54,10 @@ class AudioOutput:
 
 
 class AudioCodec(Codec):
-    """A codec of audio ``(B, 1, L)``.
+    """A codec of audio ``(B, 1, L)``, which it pads at its end to whole frames.
+
+    A subclass writes ``embed``, ``synthesize``, ``hop_length`` and ``channels``, and sets the attributes. One that
+    states its receptive fields encodes recordings of any length in constant memory; else a recording is encoded whole.
 
     Attributes:
         quantizer: What lies between encoder and decoder.
@@ -61,11 +69,62 @@ class AudioCodec(Codec):
 
     @property
     @abstractmethod
+    def hop_length(self) -> int:
+        """Samples per frame."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Channels of the embedding, D."""
+
+    @property
     def frame_rate(self) -> float:
         """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def encoder_field(self) -> ReceptiveField | None:
+        """Frames around a frame that its embedding and features depend on; ``None`` for the whole recording."""
+        return None
+
+    @property
+    def decoder_field(self) -> ReceptiveField | None:
+        """Frames around a frame that its samples depend on; ``None`` for the whole recording."""
+        return None
 
     def forward(self, x: Tensor, level: float | None = None) -> AudioOutput:
         """Encode, quantize and decode audio ``(B, 1, L)``; ``level`` is the quantizer's rate dial in evaluation."""
         embedding = self.embed(x)
         quantized: QuantizerOutput = self.quantizer(embedding.z, features=embedding.features, level=level)
         return AudioOutput(self.synthesize(quantized.z_hat)[..., : x.shape[-1]], embedding.z, quantized)
+
+    @torch.no_grad()
+    def encode(self, audio: Tensor, level: float | None = None) -> Tensor:
+        """Return the codes ``(B, N, T)`` of audio ``(B, 1, L)``, as in evaluation; -1 where a code is not sent."""
+        embedding = self.embed(audio)
+        output: QuantizerOutput = self.quantizer.deployed()(embedding.z, features=embedding.features, level=level)
+        return output.codes
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the audio ``(B, 1, T * hop_length)`` of codes ``(B, N, T)``.
+
+        Raises:
+            TypeError: For an embedding, which is for ``synthesize``.
+        """
+        if codes.is_floating_point():
+            raise TypeError(f"codes are whole numbers, not {codes.dtype}: give an embedding to `synthesize` instead")
+        return self.synthesize(self.quantizer.deployed().decode(codes))
+
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return what ``synthesize`` depends on, by name: tensors and plain values, for a file's fingerprint.
+
+        All settings and all tensors but the quantizer's, unless a subclass knows which of them only encode.
+        """
+        settings = {name: settings_of(value) for name, value in self.arguments().items() if name != "quantizer"}
+        state = {name: value for name, value in self.state_dict().items() if not name.startswith("quantizer.")}
+        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", "settings": settings, **state}
+
+    def dac_arguments(self) -> Mapping[str, Any] | None:
+        """Return the arguments of the ``dac.DAC`` that has the same weights; ``None``, the default, where none has."""
+        return None

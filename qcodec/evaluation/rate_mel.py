@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from qcodec.audio.reading import open_recording, recording_of
+from qcodec.bitstream.bitstream import Bitstream
+from qcodec.bitstream.decoder import Decoder
+from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.header import header_bytes
 from qcodec.bitstream.out_of_memory import fitting_memory
-from qcodec.bitstream.stream import Bitstream
 from qcodec.losses.spectral import MelLoss
 
 
@@ -25,7 +26,7 @@ class Measured:
 
     Attributes:
         file: The recording.
-        level: Rate dial that it was encoded at.
+        level: Rate dial that it was encoded at; ``None`` for a model of one rate.
         seconds: Its duration.
         kbps: Size of its file after the header, side information and checksums included, over its duration, all
             channels together.
@@ -33,29 +34,13 @@ class Measured:
     """
 
     file: Path
-    level: float
+    level: float | None
     seconds: float
     kbps: float
     mel: float
 
 
-def rate_levels(bitstream: Bitstream, points: int) -> list[float]:
-    """Give levels from the lowest rate to the highest: geometric from 0.125 to 6 where importance rules, else depths.
-
-    Example:
-        >>> from qcodec import DacCodec, ResidualVQ
-        >>> quantizer = ResidualVQ(dim=8, n_codebooks=4, codebook_size=32, codebook_dim=4)
-        >>> codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=(4,), decoder_dim=8)
-        >>> rate_levels(Bitstream(codec), points=3)
-        [1.0, 2.0, 4.0]
-    """
-    if bitstream.per_frame:
-        return [float(level) for level in np.geomspace(0.125, 6.0, points)]
-    depths = np.linspace(1, bitstream.quantizer.n_codebooks, points)
-    return sorted({float(depth) for depth in np.round(depths)})
-
-
-def evaluate(bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float]) -> Iterator[Measured]:
+def evaluate(bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float | None]) -> Iterator[Measured]:
     """Encode each recording once, send it at each level, decode that, and measure both.
 
     A recording and what it decodes to at one level are held in memory whole, as the distance is between whole signals:
@@ -70,15 +55,18 @@ def evaluate(bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float
             yield from _measured(bitstream, path, levels, distance)
 
 
-def _measured(bitstream: Bitstream, path: Path, levels: Sequence[float], distance: MelLoss) -> Iterator[Measured]:
+def _measured(
+    bitstream: Bitstream, path: Path, levels: Sequence[float | None], distance: MelLoss
+) -> Iterator[Measured]:
     rate = bitstream.codec.sample_rate
     target = torch.cat([*open_recording(path, rate).blocks()], 1)
     seconds = target.shape[1] / rate
     with tempfile.TemporaryFile() as part:
-        analysed = bitstream.analyse(recording_of(target, rate), part, levels)
+        encoder = Encoder(bitstream)
+        encoded = encoder.analyse(recording_of(target, rate), part, levels)
         for level in levels:
             file = io.BytesIO()
-            header = bitstream.send(analysed, file, level)
+            header = encoder.send(encoded, file, level)
             size = file.tell() - len(header_bytes(header))
             try:
                 mel = _distance(bitstream, file, target, distance)
@@ -90,5 +78,5 @@ def _measured(bitstream: Bitstream, path: Path, levels: Sequence[float], distanc
 @torch.no_grad()
 def _distance(bitstream: Bitstream, file: BinaryIO, target: Tensor, distance: MelLoss) -> float:
     file.seek(0)
-    decoded = torch.cat([*bitstream.decode(file).blocks], 1)
+    decoded = torch.cat([*Decoder(bitstream).decode(file).blocks], 1)
     return float(distance(decoded.unsqueeze(1), target.unsqueeze(1)))

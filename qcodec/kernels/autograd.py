@@ -71,11 +71,16 @@ class ModifiedStraightThrough(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        """Give the gradient of ``z``."""
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        """Give the gradients of ``z`` and, where it takes one, of ``z_q``: what that of ``z`` lacks."""
+        gradient = ModifiedStraightThrough._gradient(ctx, grad)
+        return gradient, grad - gradient if ctx.needs_input_grad[1] else None, None, None
+
+    @staticmethod
+    def _gradient(ctx: Any, grad: Tensor) -> Tensor:
         z, z_q = ctx.saved_tensors
         if (rows := rows_apart(z, ctx.dims)) and (native := elementwise(z, z_q, grad)):
-            return native.modified_gradient(z, z_q, grad, ctx.centred, rows), None, None, None
+            return native.modified_gradient(z, z_q, grad, ctx.centred, rows)
         wide = torch.promote_types(z.dtype, torch.float32)
         error = (z_q - z) if z.dtype == wide else z_q.to(wide) - z.to(wide)
         g = grad.to(wide)
@@ -86,7 +91,7 @@ class ModifiedStraightThrough(torch.autograd.Function):
         power = torch.linalg.vector_norm(error, dim=ctx.dims, keepdim=True).square_()
         total = power + mean.square() * (error.numel() / power.numel())
         ratio = (inner / power).masked_fill_(power <= torch.finfo(wide).eps * total, 0.0)
-        return torch.addcmul(g, error, ratio, value=-1).to(z.dtype), None, None, None
+        return torch.addcmul(g, error, ratio, value=-1).to(z.dtype)
 
 
 def add_noise(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[int]) -> Tensor:

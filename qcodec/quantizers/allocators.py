@@ -1,12 +1,16 @@
 """Rate allocators: which stages of a residual quantizer are sent for which frame."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
 import torch
 from torch import Tensor, nn
+
+from qcodec.quantizers.rebuild import Rebuildable
+from qcodec.quantizers.receptive_field import ReceptiveField
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,19 @@ class Allocation:
     side_bits: Tensor | float = 0.0
 
 
-class RateAllocator(ABC, nn.Module):
-    """Decides how many of the stages of a residual quantizer are sent."""
+class RateAllocator(Rebuildable, ABC, nn.Module):
+    """Decides how many of the stages of a residual quantizer are sent.
+
+    A subclass writes ``forward``. It names its ``levels`` to be evaluated over its range of rates and searched for a
+    rate, says ``per_frame = False`` where all frames of a recording get one depth, so that files spend no bits on
+    telling it, and states its ``receptive_field``. One whose dial is continuous may override ``decisions``, ``depth``
+    and ``search``, which let a recording be encoded once for all levels.
+
+    Attributes:
+        per_frame: Whether the number of stages may differ from frame to frame.
+    """
+
+    per_frame: bool = True
 
     @abstractmethod
     def forward(
@@ -45,9 +60,86 @@ class RateAllocator(ABC, nn.Module):
             ValueError: For a level that has no meaning here.
         """
 
+    @property
+    def receptive_field(self) -> ReceptiveField | None:
+        """Frames around a frame that its depth depends on; ``None``, the default, for the whole recording."""
+        return None
+
+    def levels(self, stages: int, count: int) -> tuple[float, ...]:
+        """Return up to ``count`` levels from the lowest rate to the highest; none, the default, for one rate."""
+        return ()
+
+    def importance(self, features: Tensor) -> Tensor | None:
+        """Return the importance ``(B, T)``, each in (0, 1), that it decides by; ``None`` where it decides otherwise."""
+        return None
+
+    def decisions(self, z: Tensor, stages: int, features: Tensor | None, levels: Sequence[float | None]) -> Tensor:
+        """Compute in evaluation what ``depth`` decides by, for a recording that is encoded once for several levels.
+
+        Returns:
+            ``(B, R, T)`` float32; by default the depth at each of ``levels``.
+        """
+        masks = [self(z, stages, features=features, level=level).mask for level in levels]
+        return torch.stack([_depth_of(mask, type(self).__name__) for mask in masks], 1)
+
+    def depth(self, decisions: Tensor, stages: int, level: float | None, levels: Sequence[float | None]) -> Tensor:
+        """Compute the number of leading stages ``(B, T)``, int64, that are sent at a level, from ``decisions``.
+
+        Raises:
+            ValueError: For a level that has no meaning here, or was not among ``levels``.
+        """
+        if level not in levels:
+            raise ValueError(f"level={level} was not asked for when the recording was encoded: {list(levels)} were")
+        return decisions[:, list(levels).index(level)].long()
+
+    def search(self, bits_at: Callable[[float], float], budget: float, levels: Sequence[float]) -> float:
+        """Find the highest of rising ``levels`` at which ``bits_at`` is no more than ``budget``.
+
+        Raises:
+            ValueError: Where the lowest level takes more, or there is none.
+        """
+        if not levels:
+            raise ValueError(f"{type(self).__name__} names no levels to search for a rate: give a level")
+        check_least(bits_at(levels[0]), budget)
+        found = bisect_right(levels[1:], budget, key=bits_at)
+        return levels[found]
+
+
+def check_least(least: float, budget: float) -> None:
+    """Raise ``ValueError`` where the lowest rate takes more bits than there are."""
+    if least > budget:
+        raise ValueError(f"the lowest rate takes {least / budget:.3g} times the rate asked for: ask for more")
+
+
+class ConstantRate(RateAllocator, ABC):
+    """Sends in evaluation the same stages of every frame: the first ``level`` where that is given, else all.
+
+    A subclass writes ``forward``, what it does in training.
+    """
+
+    per_frame = False
+
+    @property
+    def receptive_field(self) -> ReceptiveField | None:
+        """No frame but the one itself."""
+        return ReceptiveField()
+
+    def levels(self, stages: int, count: int) -> tuple[float, ...]:
+        """Return numbers of stages, evenly from 1 to ``stages``."""
+        return tuple(sorted({float(depth) for depth in torch.linspace(1, stages, count).round().tolist()}))
+
+    def decisions(self, z: Tensor, stages: int, features: Tensor | None, levels: Sequence[float | None]) -> Tensor:
+        """Return ``(B, 0, T)``: the level says it all."""
+        return z.new_empty((len(z), 0, z.shape[2]), dtype=torch.float32)
+
+    def depth(self, decisions: Tensor, stages: int, level: float | None, levels: Sequence[float | None]) -> Tensor:
+        """Return the level itself, for each frame."""
+        depth = evaluation_depth(level, stages, training=False)
+        return torch.full((len(decisions), decisions.shape[2]), depth, device=decisions.device)
+
 
 @final
-class AllCodebooks(RateAllocator):
+class AllCodebooks(ConstantRate):
     """Sends every stage; in evaluation the first ``level`` stages where that is given.
 
     Example:
@@ -64,7 +156,7 @@ class AllCodebooks(RateAllocator):
 
 
 @final
-class CodebookDropout(RateAllocator):
+class CodebookDropout(ConstantRate):
     """Sends a random number of leading stages for some clips in training (arXiv 2306.06546, section 3.3).
 
     In training each of the first ``floor(B * probability)`` clips of a batch of ``B`` gets its own depth, drawn
@@ -104,7 +196,7 @@ class CodebookDropout(RateAllocator):
 
 
 def evaluation_depth(level: float | None, stages: int, training: bool) -> int:
-    """Give the number of stages that a level asks for: all for ``None``, else ``level`` of them.
+    """Return the number of stages that a level asks for: all for ``None``, else ``level`` of them.
 
     Raises:
         ValueError: For a level in training, and for one that is no whole number from 1 to ``stages``.
@@ -125,3 +217,13 @@ def evaluation_depth(level: float | None, stages: int, training: bool) -> int:
 def _leading(z: Tensor, depth: Tensor, stages: int) -> Tensor:
     mask = torch.arange(stages) < depth[:, None]
     return mask.to(z.device, z.dtype, non_blocking=True).unsqueeze(2).expand(-1, -1, z.shape[2])
+
+
+def _depth_of(mask: Tensor, owner: str) -> Tensor:
+    """Return the depth ``(B, T)`` of a mask ``(B, N_q, T)``; ``ValueError`` unless each frame sends leading stages."""
+    sent = mask > 0
+    depth = sent.sum(1)
+    leading = torch.arange(mask.shape[1], device=mask.device)[:, None] < depth[:, None]
+    if not torch.equal(sent, leading) or (depth < 1).any():
+        raise ValueError(f"{owner} leaves out a frame's first stage, or one before its last: no file can tell that")
+    return depth.float()

@@ -1,18 +1,25 @@
 """The one interface that every quantizer has."""
 
+import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 from torch import Tensor, nn
+
+from qcodec.quantizers.allocators import RateAllocator
+from qcodec.quantizers.rebuild import Rebuildable, settings_of
+from qcodec.quantizers.receptive_field import ReceptiveField
 
 
 @dataclass(frozen=True)
 class QuantizerOutput:
-    """What a quantizer gives for an embedding ``(B, D, T)``: batch, feature, frame.
+    """What a quantizer returns for an embedding ``(B, D, T)``: batch, feature, frame.
 
     Attributes:
         z_hat: ``(B, D, T)`` decoder input: trainable in training, exactly the quantized value in evaluation.
-        codes: ``(B, N_q, T)`` int64; -1 where a stage sends nothing.
+        codes: ``(B, N, T)`` int64, N codes a frame; -1 where a code is not sent.
         bits: ``(B, T)`` bits per frame that a bitstream must carry, side information included.
         losses: Unweighted losses by name, ``(B,)`` each.
         z_q: ``(B, D, T)`` the quantized value, detached.
@@ -27,8 +34,14 @@ class QuantizerOutput:
     latents: Tensor | None = None
 
 
-class Quantizer(ABC, nn.Module):
-    """Maps an embedding ``(B, D, T)`` to codes and back; how gradients pass is an estimator's matter."""
+class Quantizer(Rebuildable, ABC, nn.Module):
+    """Maps an embedding ``(B, D, T)`` to codes and back; how gradients pass is an estimator's matter.
+
+    A subclass writes ``forward`` and ``decode``. With ``code_sizes`` its codes can be written to a file, and codebook
+    usage is logged; with ``entries_independent`` its seeds share one call on the surrogate; with ``receptive_field``
+    recordings are encoded in windows. A quantizer with a rate dial keeps its ``RateAllocator`` as ``self.allocator``.
+    A wrapper derives from ``QuantizerWrapper``, which passes all questions on.
+    """
 
     @abstractmethod
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
@@ -42,7 +55,39 @@ class Quantizer(ABC, nn.Module):
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
-        """Give the embedding ``(B, D, T)`` of codes ``(B, N_q, T)``: in evaluation ``z_hat``, bit for bit."""
+        """Return the embedding ``(B, D, T)`` of codes ``(B, N, T)``: in evaluation ``z_hat``, bit for bit."""
+
+    def code_sizes(self, channels: int) -> tuple[int, ...] | None:
+        """Return the number of symbols of each code of a frame, for an embedding of ``channels`` channels.
+
+        ``None``, the default, says that codes do not determine ``z_hat``: they are written to no file.
+        """
+        return None
+
+    @property
+    def allocator(self) -> RateAllocator | None:
+        """What decides how many codes of a frame are sent; ``None`` where the rate is one."""
+        return self._modules.get("allocator")  # type: ignore[return-value]
+
+    @allocator.setter
+    def allocator(self, allocator: RateAllocator | None) -> None:
+        self._modules["allocator"] = allocator
+
+    def with_allocator(self, allocator: RateAllocator) -> Self:
+        """Return a quantizer of the same parts, not copies, under another allocator, in the same mode.
+
+        So a quantizer that was trained with importance serves a constant rate as well.
+
+        Raises:
+            ValueError: For a quantizer of one rate.
+        """
+        if self.allocator is None:
+            raise ValueError(f"{type(self).__name__} has one rate only: there is no allocator to exchange")
+        return self._with(allocator=allocator.train(self.training))
+
+    def deployed(self) -> "Quantizer":
+        """Return what acts in evaluation: itself, but for quantizers that only training needs."""
+        return self
 
     @property
     def entries_independent(self) -> bool:
@@ -50,9 +95,98 @@ class Quantizer(ABC, nn.Module):
 
         Random numbers then come from ``qcodec.random_streams`` only, there are no weights, and what else is remembered
         lies in buffers and is the same for all entries. Only so may codecs that train side by side share one call and
-        one instance, and may a GPU repeat a recorded call. A subclass that can promise it overrides this.
+        one instance, and may a GPU repeat a captured call. A subclass that can promise it overrides this.
         """
         return False
+
+    @property
+    def exact(self) -> bool:
+        """Whether ``z_hat`` equals ``z_q`` in training too; a subclass that can promise it overrides this."""
+        return False
+
+    @property
+    def receptive_field(self) -> ReceptiveField | None:
+        """Frames around a frame that its codes, and its decoded embedding, depend on, the allocator apart.
+
+        ``None``, the default: on the whole recording, which is then encoded and decoded at once.
+        """
+        return None
+
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return what ``decode`` depends on, by name: tensors and plain values, of which a file's fingerprint is made.
+
+        All settings and all tensors of the state, unless a subclass knows which of them only encode.
+        """
+        return {"settings": settings_of(self), **self.state_dict()}
+
+    def dac_arguments(self) -> Mapping[str, Any] | None:
+        """Return the arguments of the ``dac.nn.quantize.ResidualVectorQuantize`` that has the same weights and codes.
+
+        ``None``, the default, where there is none.
+        """
+        return None
+
+    def _with(self, **parts: nn.Module) -> Self:
+        """Return a shallow copy with other submodules."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, **parts}
+        return other
+
+
+class QuantizerWrapper(Quantizer, ABC):
+    """A quantizer around another one that has its codes; a subclass writes ``forward``.
+
+    Args:
+        quantizer: The other one.
+    """
+
+    def __init__(self, quantizer: Quantizer) -> None:
+        super().__init__()
+        self.quantizer = quantizer
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return what the other quantizer decodes."""
+        return self.quantizer.decode(codes)
+
+    def code_sizes(self, channels: int) -> tuple[int, ...] | None:
+        """Return those of the other quantizer."""
+        return self.quantizer.code_sizes(channels)
+
+    @property
+    def allocator(self) -> RateAllocator | None:
+        """Allocator of the other quantizer."""
+        return self.quantizer.allocator
+
+    @allocator.setter
+    def allocator(self, allocator: RateAllocator | None) -> None:
+        self.quantizer.allocator = allocator
+
+    def with_allocator(self, allocator: RateAllocator) -> Self:
+        """Return a wrapper of the other quantizer under another allocator."""
+        return self._with(quantizer=self.quantizer.with_allocator(allocator))
+
+    def deployed(self) -> Quantizer:
+        """Return what acts of the other quantizer in evaluation."""
+        return self.quantizer.deployed()
+
+    @property
+    def entries_independent(self) -> bool:
+        """As the other quantizer."""
+        return self.quantizer.entries_independent
+
+    @property
+    def exact(self) -> bool:
+        """As the other quantizer."""
+        return self.quantizer.exact
+
+    @property
+    def receptive_field(self) -> ReceptiveField | None:
+        """That of the other quantizer."""
+        return self.quantizer.receptive_field
+
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return that of the other quantizer."""
+        return self.quantizer.decoder_identity()
 
 
 def check_embedding(z: Tensor, owner: str, level: float | None = None) -> None:
@@ -67,10 +201,10 @@ def check_embedding(z: Tensor, owner: str, level: float | None = None) -> None:
 
 
 def check_codes(codes: Tensor, owner: str, size: int | None = None, lowest: int = 0) -> None:
-    """Raise ``ValueError`` unless ``codes`` is an integer ``(B, N_q, T)`` tensor with values in ``[lowest, size)``."""
+    """Raise ``ValueError`` unless ``codes`` is an integer ``(B, N, T)`` tensor with values in ``[lowest, size)``."""
     if codes.dim() != 3 or codes.dtype.is_floating_point or codes.dtype.is_complex:
         raise ValueError(
-            f"{owner} decodes integer codes of shape (B, N_q, T), not {codes.dtype} of shape {tuple(codes.shape)}"
+            f"{owner} decodes integer codes of shape (B, N, T), not {codes.dtype} of shape {tuple(codes.shape)}"
         )
     if size is not None and codes.numel() and not lowest <= int(codes.min()) <= int(codes.max()) < size:
         raise ValueError(

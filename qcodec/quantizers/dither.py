@@ -6,12 +6,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_embedding
+from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper, check_embedding
 from qcodec.random_streams import normal_like
 
 
 @final
-class AnnealedDither(Quantizer):
+class AnnealedDither(QuantizerWrapper):
     """Adds Gaussian noise to the embedding before another quantizer, in training only, and less with every update.
 
     The quantizer sees ``z + n`` with ``n ~ N(0, s_u^2)`` and ``s_u = std * max(0, 1 - u / updates)`` in update ``u``:
@@ -38,19 +38,14 @@ class AnnealedDither(Quantizer):
     """
 
     def __init__(self, quantizer: Quantizer, std: float, updates: int) -> None:
-        super().__init__()
+        super().__init__(quantizer)
         if not 0 <= std < math.inf:
             raise ValueError(f"std={std} is no standard deviation: give 0 or a positive number")
         if updates < 1:
             raise ValueError(f"updates={updates} leaves no time for the noise to fade: give 1 or more")
-        self.quantizer, self.std, self.updates = quantizer, std, updates
+        self.std, self.updates = std, updates
         self.done: Tensor
         self.register_buffer("done", torch.zeros((), dtype=torch.int64))
-
-    @property
-    def entries_independent(self) -> bool:
-        """Whether batch entries are treated apart: as the quantizer treats them."""
-        return self.quantizer.entries_independent
 
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Quantize ``z``, in training with noise."""
@@ -61,7 +56,3 @@ class AnnealedDither(Quantizer):
             self.done += 1
         output: QuantizerOutput = self.quantizer(z, features=features, level=level)
         return output
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Give what the other quantizer decodes."""
-        return self.quantizer.decode(codes)

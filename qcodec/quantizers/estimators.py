@@ -1,11 +1,14 @@
 """Gradient estimators: what the decoder sees in training, and which gradient the encoder gets."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
 from torch import Tensor, nn
 
 from qcodec.functional import modified_straight_through, noise_approximation, straight_through
+from qcodec.quantizers.codebooks import Codebook
+from qcodec.quantizers.rebuild import Rebuildable
 from qcodec.random_streams import normal_like, uniform_like
 
 Scope = Literal["tensor", "sample", "channel", "frame"]
@@ -13,7 +16,7 @@ _DIMS: dict[str, tuple[int, ...]] = {"tensor": (0, 1, 2), "sample": (1, 2), "cha
 
 
 def scope_dims(scope: str) -> tuple[int, ...]:
-    """Give the dimensions of ``(B, D, T)`` that share one statistic: tensor, sample, channel or frame.
+    """Return the dimensions of ``(B, D, T)`` that share one statistic: tensor, sample, channel or frame.
 
     Example:
         >>> scope_dims("channel")
@@ -24,32 +27,71 @@ def scope_dims(scope: str) -> tuple[int, ...]:
     return _DIMS[scope]
 
 
-class GradientEstimator(ABC, nn.Module):
-    """Replaces the derivative of a quantizer, which is zero almost everywhere.
+@dataclass(frozen=True)
+class Selected:
+    """What an estimator chooses from a codebook for an embedding ``(B, D, T)``.
 
-    A subclass writes ``estimate`` alone. ``exact`` says whether its training forward equals the quantized value;
-    ``independent``, whether it keeps to what ``Quantizer.entries_independent`` asks.
+    Attributes:
+        codes: ``(B, N, T)`` int64, with N of the codebook.
+        z_q: ``(B, D, T)`` the points of the codes, attached to the codebook.
+        z_hat: ``(B, D, T)`` what the decoder sees.
     """
 
-    exact: ClassVar[bool] = True
+    codes: Tensor
+    z_q: Tensor
+    z_hat: Tensor
+
+
+class Estimator(Rebuildable, ABC, nn.Module):
+    """Chooses codes and what the decoder sees, and so replaces a derivative that is zero almost everywhere.
+
+    The one slot of a quantizer, in two families: ``GradientEstimator`` takes the nearest point and works from the
+    embedding and that point alone; others choose by the codebook's ``logits``. In evaluation every estimator takes the
+    nearest point and returns it detached.
+
+    Attributes:
+        exact: Whether ``z_hat`` equals ``z_q`` in training.
+    """
+
+    exact: ClassVar[bool] = False
 
     @property
     def entries_independent(self) -> bool:
-        """See ``Quantizer.entries_independent``; a subclass that can promise it overrides this."""
+        """Whether it keeps to what ``Quantizer.entries_independent`` asks; a subclass that can promise it says so."""
         return False
+
+    @abstractmethod
+    def select(self, z: Tensor, codebook: Codebook) -> Selected:
+        """Choose points of ``codebook`` for ``z`` ``(B, N d, T)``."""
+
+
+class GradientEstimator(Estimator, ABC):
+    """An estimator that needs the embedding and its quantized value alone; a subclass writes ``estimate``.
+
+    ``z_q`` reaches ``estimate`` attached to its codebook. Whether a gradient is passed there is the estimator's own
+    matter; one that passes none leaves the codebook to its loss or to its averages.
+    """
+
+    exact = True
+
+    @final
+    def select(self, z: Tensor, codebook: Codebook) -> Selected:
+        """Choose the nearest points."""
+        codes, z_q = codebook.quantize(z)
+        return Selected(codes, z_q, self(z, z_q))
 
     @final  # type: ignore[misc]  # torch declares `forward` as an attribute
     def forward(self, z: Tensor, z_q: Tensor) -> Tensor:
-        """Give the decoder's input ``(B, D, T)``: the estimate in training, ``z_q`` itself in evaluation."""
+        """Return the decoder's input ``(B, D, T)``: the estimate in training, ``z_q`` detached in evaluation."""
         if z.shape != z_q.shape or z.dim() != 3:
             raise ValueError(
                 f"an estimator takes two tensors of one shape (B, D, T), not {tuple(z.shape)} and {tuple(z_q.shape)}"
             )
-        return self.estimate(z, z_q) if self.training else z_q
+        return self.estimate(z, z_q) if self.training else z_q.detach()
 
     @abstractmethod
     def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
-        """Give the decoder's input in training for the embedding ``z`` and its quantized value ``z_q``."""
+        """Return the decoder's input in training for the embedding ``z`` and its quantized value ``z_q``."""
 
 
 @final
@@ -75,6 +117,26 @@ class STE(GradientEstimator):
 
 
 @final
+class NoGradient(GradientEstimator):
+    """The quantized value without any gradient, for quantizers whose estimator acts around them.
+
+    Example:
+        >>> import torch
+        >>> NoGradient()(torch.ones(1, 1, 1, requires_grad=True), torch.zeros(1, 1, 1)).requires_grad
+        False
+    """
+
+    @property
+    def entries_independent(self) -> bool:
+        """Whether batch entries are treated apart: always."""
+        return True
+
+    def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return ``z_q`` detached."""
+        return z_q.detach()
+
+
+@final
 class ModifiedSTE(GradientEstimator):
     """Modified straight-through estimator, mSTE (arXiv 2502.04770, eq. 10-11).
 
@@ -85,14 +147,19 @@ class ModifiedSTE(GradientEstimator):
         scope: Which values share one magnitude: the whole ``tensor``, each ``sample`` of the batch, each ``channel``
             of a sample, or each ``frame`` of a sample.
         magnitude: ``std`` as in the paper, or ``rms``, with which the gradient is exactly the projection off the error.
+        trains_codebook: Whether the magnitude is attached to the quantized value too, so that a learned codebook gets
+            the part of the gradient along the error that the encoder loses; the paper leaves it open.
 
     Raises:
         ValueError: For an unknown scope or magnitude.
     """
 
-    def __init__(self, scope: Scope = "sample", magnitude: Literal["std", "rms"] = "std") -> None:
+    def __init__(
+        self, scope: Scope = "sample", magnitude: Literal["std", "rms"] = "std", trains_codebook: bool = False
+    ) -> None:
         super().__init__()
         self.dims = scope_dims(scope)
+        self.trains_codebook = trains_codebook
         if magnitude not in ("std", "rms"):
             raise ValueError(f"magnitude {magnitude!r} is unknown: choose 'std' or 'rms'")
         self.scope, self.magnitude = scope, magnitude
@@ -104,7 +171,8 @@ class ModifiedSTE(GradientEstimator):
 
     def estimate(self, z: Tensor, z_q: Tensor) -> Tensor:
         """Return ``z_q`` with the gradient of mSTE."""
-        return modified_straight_through(z, z_q, self.dims, self.magnitude)
+        q = z_q if self.trains_codebook else z_q.detach()
+        return modified_straight_through(z, q, self.dims, self.magnitude)
 
 
 class _NoiseEstimator(GradientEstimator, ABC):

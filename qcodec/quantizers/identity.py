@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
+from qcodec.quantizers.receptive_field import ReceptiveField
 
 
 @final
@@ -24,16 +25,25 @@ class Identity(Quantizer):
         """Whether batch entries are treated apart: always."""
         return True
 
+    @property
+    def receptive_field(self) -> ReceptiveField:
+        """No frame but the one itself."""
+        return ReceptiveField()
+
+    def code_sizes(self, channels: int) -> tuple[int, ...]:
+        """Return 2^32 for each channel."""
+        return (1 << 32,) * channels
+
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Pass ``z`` on; in evaluation as float32 carries it."""
         check_embedding(z, "Identity", level)
         single = z.detach().float()
         codes = single.contiguous().view(torch.uint32).long()
         bits = z.new_full((z.shape[0], z.shape[2]), 32.0 * z.shape[1], dtype=torch.float32)
-        hard = single.to(z.dtype)
-        return QuantizerOutput(z if self.training else hard, codes, bits, {}, hard)
+        z_q = single.to(z.dtype)
+        return QuantizerOutput(z if self.training else z_q, codes, bits, {}, z_q)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Give back the float32 numbers ``(B, D, T)`` of their bit patterns."""
+        """Return the float32 numbers ``(B, D, T)`` of their bit patterns."""
         check_codes(codes, "Identity", 1 << 32)
         return codes.to(torch.int32).view(torch.float32)

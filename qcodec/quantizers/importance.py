@@ -1,7 +1,7 @@
 """Variable bitrate: a small network that says how much each frame matters."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import final
 
@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from qcodec.functional import leading_mask
 from qcodec.layers.snake import Snake
 from qcodec.layers.weight_norm import WeightNormConv, full_precision
-from qcodec.quantizers.allocators import Allocation, RateAllocator
+from qcodec.quantizers.allocators import Allocation, RateAllocator, check_least
 from qcodec.quantizers.levels import LevelSampler, UniformLevels
+from qcodec.quantizers.receptive_field import ReceptiveField
 from qcodec.rate import side_bits
+
+_LOWEST, _HIGHEST = 1e-4, 1e4  # levels that send one stage and, but for vanishing importance, every stage
+_STEPS = 40
 
 
 @final
@@ -39,7 +43,7 @@ class ImportanceMask(RateAllocator):
         widths: Channels between the network's layers: each is a Snake and a convolution over 3 frames, from C to C,
             to each of these, and to 1. Scale them down for a small codec.
         sharpness: Of the soft mask, positive; ``alpha`` in the paper, which uses 2 and 4.
-        levels: How levels are drawn in training; uniform in [0.125, 6] if left out.
+        training_levels: How levels are drawn in training; uniform in [0.125, 6] if left out.
         full_share: Share of the clips of a training batch that get every stage, from 0 to below 1.
         detach_input: Whether the network's gradient stops at the features instead of reaching the encoder.
         default_level: Level of evaluation where none is given; at 1 importance itself is the share of stages.
@@ -60,7 +64,7 @@ class ImportanceMask(RateAllocator):
         channels: int,
         widths: Sequence[int] = (512, 128, 32, 8),
         sharpness: float = 2.0,
-        levels: LevelSampler | None = None,
+        training_levels: LevelSampler | None = None,
         full_share: float = 0.25,
         detach_input: bool = False,
         default_level: float = 1.0,
@@ -74,14 +78,25 @@ class ImportanceMask(RateAllocator):
         if not 0 <= full_share < 1:
             raise ValueError(f"full_share={full_share} leaves no clip to importance: give a share from 0 to below 1")
         self.channels, self.widths, self.sharpness = channels, tuple(widths), float(sharpness)
-        self.levels = UniformLevels() if levels is None else levels
+        self.training_levels = UniformLevels() if training_levels is None else training_levels
         self.full_share, self.detach_input = float(full_share), detach_input
         self.default_level = _positive(default_level)
         layers = [(Snake(_ones(a)), WeightNormConv(a, b, kernel_size=3)) for a, b in pairwise(sizes)]
         self.subnet = nn.Sequential(*(module for pair in layers for module in pair))
 
+    @property
+    def receptive_field(self) -> ReceptiveField:
+        """Frames that the network's convolutions reach."""
+        convolutions = [layer for layer in self.subnet if isinstance(layer, WeightNormConv)]
+        side = sum(layer.weight_v.shape[2] // 2 for layer in convolutions)
+        return ReceptiveField(side, side)
+
+    def levels(self, stages: int, count: int) -> tuple[float, ...]:
+        """Return levels in equal ratios over the range that is usual in training, 0.125 to 6."""
+        return tuple(0.125 * 48 ** (index / max(1, count - 1)) for index in range(count))
+
     def importance(self, features: Tensor) -> Tensor:
-        """Give the importance ``(B, T)`` of the frames of features ``(B, C, T)``, each in (0, 1).
+        """Return the importance ``(B, T)`` of the frames of features ``(B, C, T)``, each in (0, 1).
 
         Raises:
             ValueError: For features of another shape.
@@ -92,12 +107,34 @@ class ImportanceMask(RateAllocator):
             logits: Tensor = self.subnet(shown.to(next(self.subnet.parameters()).dtype))
         return logits.squeeze(1).sigmoid()
 
-    def mask_at(self, importance: Tensor, stages: int, level: float | None) -> Tensor:
-        """Give the mask ``(B, N_q, T)`` of evaluation for an importance ``(B, T)``.
+    def decisions(self, z: Tensor, stages: int, features: Tensor | None, levels: Sequence[float | None]) -> Tensor:
+        """Return the importance ``(B, 1, T)``."""
+        return self.importance(self._checked(z, features)).float().unsqueeze(1)
+
+    def depth(self, decisions: Tensor, stages: int, level: float | None, levels: Sequence[float | None]) -> Tensor:
+        """Compute the depth at any level.
 
         Raises:
             ValueError: For a level that is not positive.
         """
+        return self._mask_at(decisions[:, 0], stages, level).sum(1).long()
+
+    def search(self, bits_at: Callable[[float], float], budget: float, levels: Sequence[float]) -> float:
+        """Find the highest level of all, to within rounding, by halving intervals of its logarithm.
+
+        Raises:
+            ValueError: Where one stage a frame takes more.
+        """
+        low, high = _LOWEST, _HIGHEST
+        if bits_at(high) <= budget:
+            return high
+        check_least(bits_at(low), budget)
+        for _ in range(_STEPS):
+            middle = math.sqrt(low * high)
+            low, high = (middle, high) if bits_at(middle) <= budget else (low, middle)
+        return low
+
+    def _mask_at(self, importance: Tensor, stages: int, level: float | None) -> Tensor:
         wanted = self.default_level if level is None else _positive(level)
         return leading_mask(importance * wanted * stages, stages, self.sharpness).detach()
 
@@ -105,6 +142,10 @@ class ImportanceMask(RateAllocator):
         self, z: Tensor, stages: int, *, features: Tensor | None = None, level: float | None = None
     ) -> Allocation:
         """Allocate to each frame of ``z`` the stages that its features are worth."""
+        features = self._checked(z, features)
+        return self._train(features, stages, level) if self.training else self._evaluate(features, stages, level)
+
+    def _checked(self, z: Tensor, features: Tensor | None) -> Tensor:
         if features is None:
             raise ValueError("ImportanceMask decides by the encoder's features: call the quantizer with `features`")
         self._check(features)
@@ -113,7 +154,7 @@ class ImportanceMask(RateAllocator):
                 f"features {tuple(features.shape)} and embedding {tuple(z.shape)} differ in clips or frames: "
                 "give those of the same audio"
             )
-        return self._train(features, stages, level) if self.training else self._dial(features, stages, level)
+        return features
 
     def _check(self, features: Tensor) -> None:
         if features.dim() != 3 or features.shape[1] != self.channels:
@@ -121,9 +162,9 @@ class ImportanceMask(RateAllocator):
                 f"ImportanceMask was built for features of shape (B, {self.channels}, T), not {tuple(features.shape)}"
             )
 
-    def _dial(self, features: Tensor, stages: int, level: float | None) -> Allocation:
+    def _evaluate(self, features: Tensor, stages: int, level: float | None) -> Allocation:
         importance = self.importance(features)
-        mask = self.mask_at(importance, stages, level)
+        mask = self._mask_at(importance, stages, level)
         used = int(mask.sum(1).amax()) if mask.numel() else stages
         return Allocation(mask, used, {"rate": importance.mean(1)}, side_bits(stages))
 
@@ -132,7 +173,7 @@ class ImportanceMask(RateAllocator):
             raise ValueError(f"level={level} has no meaning in training: leave `level` out or call `eval()` first")
         ruled, full = self._split(len(features))
         importance = self.importance(features[:ruled])
-        levels = self.levels.draw(ruled).to(importance, non_blocking=True)
+        levels = self.training_levels.draw(ruled).to(importance, non_blocking=True)
         mask = leading_mask(importance * levels[:, None] * stages, stages, self.sharpness)
         clips = torch.arange(ruled + full, device=mask.device) < ruled
         whole = mask.new_ones(full, stages, features.shape[2])

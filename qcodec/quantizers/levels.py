@@ -7,12 +7,13 @@ from typing import final
 import torch
 from torch import Tensor
 
+from qcodec.quantizers.rebuild import Rebuildable
 
-class LevelSampler(ABC):
+
+class LevelSampler(Rebuildable, ABC):
     """Draws the levels that a rate allocator trains at, from torch's global generator on the CPU.
 
-    A subclass writes ``draw``, and keeps its constructor's arguments as attributes of the same names, of which an
-    exported model's file can tell.
+    A subclass writes ``draw``.
     """
 
     @abstractmethod

@@ -1,123 +1,148 @@
-"""Vector quantization in a projected space with a learned codebook."""
+"""Vector quantization by a codebook, of the embedding itself or in a projected space."""
 
-from dataclasses import dataclass
-from typing import final
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, final
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from qcodec.functional import mean_squared_error, nearest_code
-from qcodec.layers.weight_norm import WeightNormConv, full_precision
-from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
-from qcodec.quantizers.estimators import STE, GradientEstimator
-from qcodec.rate import code_bits
+from qcodec.layers.weight_norm import WeightNormConv
+from qcodec.quantizers.codebooks import Codebook, LearnedCodebook
+from qcodec.quantizers.estimators import STE, Estimator
+from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
 
 
-@dataclass(frozen=True)
-class LookUp:
-    """What a stage finds in its codebook.
+class _CodebookQuantizer(FrameQuantizer, ABC):
+    """What the quantizers with one codebook share; a subclass says in which space codes are looked up.
 
-    Attributes:
-        codes: ``(B, T)`` int64.
-        vector: ``(B, codebook_dim, T)`` code vectors, attached to the codebook.
-        latent: ``(B, codebook_dim, T)`` what was looked up, attached to the input.
+    With ``e`` the vector that is looked up and ``c`` its point, ``commitment`` is ``mean (e - sg[c])^2`` and, for
+    codebooks that it trains, ``codebook`` is ``mean (c - sg[e])^2``: Euclidean, whatever the metric of the look-up.
     """
 
-    codes: Tensor
-    vector: Tensor
-    latent: Tensor
+    def _take(self, codebook: Codebook, estimator: Estimator | None) -> None:
+        """Keep the parts; after projections, so that parameters come in the order of ``dac``."""
+        self.codebook, self.size = codebook, codebook.size
+        self.estimator = STE() if estimator is None else estimator
+
+    @abstractmethod
+    def project(self, z: Tensor) -> Tensor:
+        """Return what is looked up, ``(B, d, T)``."""
+
+    @abstractmethod
+    def restore(self, latents: Tensor) -> Tensor:
+        """Return the embedding ``(B, D, T)`` of points or of what an estimator makes of them."""
+
+    @property
+    def exact(self) -> bool:
+        """As the estimator."""
+        return self.estimator.exact
+
+    @final
+    def quantize(self, z: Tensor) -> FrameOutput:
+        """Look up, choose and project back."""
+        latents = self.project(z)
+        selected = self.estimator.select(latents, self.codebook)
+        z_hat = self.restore(selected.z_hat)
+        if self.estimator.exact or not self.estimator.training:
+            z_q = z_hat.detach()
+        else:
+            with torch.no_grad():
+                z_q = self.restore(selected.z_q)
+        losses = {"commitment": (latents - selected.z_q.detach()).square().mean(1)}
+        if self.codebook.learned:
+            losses["codebook"] = (selected.z_q - latents.detach()).square().mean(1)
+        return FrameOutput(selected.codes[:, 0], z_hat, z_q, latents, losses)
+
+    @final
+    def embed_codes(self, codes: Tensor) -> Tensor:
+        """Project the points of codes back."""
+        return self.restore(self.codebook.lookup(codes.unsqueeze(1)))
+
+    @final
+    def observe(self, output: FrameOutput, sent: Tensor) -> None:
+        """Show the codebook what was looked up and is sent."""
+        self.codebook.observe(output.latents.detach().transpose(1, 2)[sent], output.codes[sent])
 
 
 @final
-class VectorStage(Quantizer):
-    """Factorised vector quantizer with cosine look-up, the quantizer of the Descript Audio Codec (arXiv 2306.06546).
+class VectorQuantizer(_CodebookQuantizer):
+    """Replaces each frame by the nearest point of a codebook of as many dimensions (VQ-VAE, arXiv 1711.00937, eq. 1-2).
 
-    The embedding is projected to ``codebook_dim`` channels, replaced by the code vector at the smallest angle and
-    projected back. Sends one code of ``log2(codebook_size)`` bits a frame. The losses are Euclidean, on vectors that
-    are not normalised: with ``e`` the projected embedding and ``c`` its code vector, ``commitment`` is
-    ``mean (e - sg[c])^2`` and ``codebook`` is ``mean (c - sg[e])^2``. The estimator acts in the projected space. Works
-    in the precision of its own weights, whatever that of the embedding. Its weights are named as in
-    ``dac.nn.quantize.VectorQuantize``.
+    Sends one code of ``log2(K)`` bits a frame.
+
+    Args:
+        codebook: Points of as many dimensions as the embedding has channels.
+        estimator: How points are chosen and gradients pass; a straight-through estimator if left out.
+
+    Example:
+        >>> quantizer = VectorQuantizer(LearnedCodebook(size=64, dim=4)).eval()
+        >>> quantizer(torch.randn(2, 4, 10)).codes.shape
+        torch.Size([2, 1, 10])
+    """
+
+    def __init__(self, codebook: Codebook, estimator: Estimator | None = None) -> None:
+        super().__init__()
+        self.dim = codebook.dim
+        self._take(codebook, estimator)
+
+    def project(self, z: Tensor) -> Tensor:
+        """Return the embedding itself."""
+        return z
+
+    def restore(self, latents: Tensor) -> Tensor:
+        """Return the points themselves."""
+        return latents
+
+
+@final
+class FactorizedVQ(_CodebookQuantizer):
+    """Vector quantizer in a projected space, the Descript Audio Codec's with a cosine codebook (arXiv 2306.06546, 3.2).
+
+    The embedding is projected to the codebook's dimensions, replaced by the nearest point and projected back. The
+    estimator acts in the projected space. Its weights are named as in ``dac.nn.quantize.VectorQuantize``.
 
     Args:
         dim: Channels of the embedding.
-        codebook_size: Number of code vectors, 2 or more.
-        codebook_dim: Channels of the code vectors.
-        estimator: How gradients pass; a straight-through estimator if left out.
+        codebook: Its points; 1024 learned ones of 8 dimensions, found by cosine, if left out.
+        estimator: How points are chosen and gradients pass; a straight-through estimator if left out.
 
     Raises:
-        ValueError: For sizes below their least.
+        ValueError: For no channels.
 
     Example:
-        >>> stage = VectorStage(dim=16, codebook_size=64, codebook_dim=4).eval()
+        >>> stage = FactorizedVQ(dim=16, codebook=LearnedCodebook(size=64, dim=4)).eval()
         >>> output = stage(torch.randn(2, 16, 10))
         >>> output.codes.shape, output.bits[0, 0].item(), sorted(output.losses)
         (torch.Size([2, 1, 10]), 6.0, ['codebook', 'commitment'])
     """
 
-    def __init__(
-        self, dim: int, codebook_size: int = 1024, codebook_dim: int = 8, estimator: GradientEstimator | None = None
-    ) -> None:
+    def __init__(self, dim: int, codebook: Codebook | None = None, estimator: Estimator | None = None) -> None:
         super().__init__()
-        if min(dim, codebook_dim) < 1 or codebook_size < 2:
-            raise ValueError(
-                f"dim={dim} and codebook_dim={codebook_dim} must be 1 or more, codebook_size={codebook_size} 2 or more"
-            )
-        self.dim, self.codebook_size, self.codebook_dim = dim, codebook_size, codebook_dim
-        self.in_proj = WeightNormConv(dim, codebook_dim)
-        self.out_proj = WeightNormConv(codebook_dim, dim)
-        self.codebook = nn.Embedding(codebook_size, codebook_dim)
-        self.estimator = STE() if estimator is None else estimator
+        if dim < 1:
+            raise ValueError(f"dim={dim} must be 1 or more")
+        points = LearnedCodebook() if codebook is None else codebook
+        self.dim = dim
+        self.in_proj = WeightNormConv(dim, points.dim)
+        self.out_proj = WeightNormConv(points.dim, dim)
+        self._take(points, estimator)
 
-    def look_up(self, z: Tensor) -> LookUp:
-        """Project ``z`` ``(B, D, T)``, in the dtype of the weights, and find the nearest code of each frame."""
-        latent: Tensor = self.in_proj(z)
-        codes, vector = nearest_code(latent, self.codebook.weight)
-        return LookUp(codes, vector, latent)
+    def project(self, z: Tensor) -> Tensor:
+        """Return the projection of an embedding."""
+        latents: Tensor = self.in_proj(z)
+        return latents
 
-    def estimate(self, found: LookUp, estimator: GradientEstimator) -> tuple[Tensor, Tensor]:
-        """Project back: what the estimator shows to the decoder, and the hard value, detached; ``(B, D, T)`` each."""
-        vector = found.vector.detach()
-        shown: Tensor = self.out_proj(estimator(found.latent, vector))
-        if estimator.exact or not estimator.training:
-            return shown, shown.detach()
-        with torch.no_grad():
-            return shown, self.out_proj(vector)
-
-    def vectors(self, codes: Tensor) -> Tensor:
-        """Give the embedding ``(B, D, T)`` of codes ``(B, T)``."""
-        embedding: Tensor = self.out_proj(F.embedding(codes, self.codebook.weight).transpose(1, 2))
+    def restore(self, latents: Tensor) -> Tensor:
+        """Return the projection back."""
+        embedding: Tensor = self.out_proj(latents)
         return embedding
 
-    def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
-        """Quantize ``z`` frame by frame."""
-        check_embedding(z, "VectorStage", level)
-        check_channels(z, "VectorStage", self.dim)
-        with full_precision(z):
-            found = self.look_up(z.to(self.codebook.weight.dtype))
-            shown, hard = self.estimate(found, self.estimator)
-            losses = {
-                "commitment": mean_squared_error(found.latent, found.vector.detach()),
-                "codebook": mean_squared_error(found.vector, found.latent.detach()),
-            }
-        bits = z.new_full((z.shape[0], z.shape[2]), code_bits(self.codebook_size), dtype=torch.float32)
-        return QuantizerOutput(
-            shown.to(z.dtype), found.codes.unsqueeze(1), bits, losses, hard.to(z.dtype), found.latent
-        )
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return all tensors but those of the input projection."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("in_proj.")}
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Give the embedding ``(B, D, T)`` of codes ``(B, 1, T)``."""
-        check_codes(codes, "VectorStage", self.codebook_size)
-        if codes.shape[1] != 1:
-            raise ValueError(
-                f"VectorStage sends one code a frame, not {codes.shape[1]}: decode with the right quantizer"
-            )
-        with full_precision(codes):
-            return self.vectors(codes[:, 0])
-
-
-def check_channels(z: Tensor, owner: str, dim: int) -> None:
-    """Raise ``ValueError`` unless ``z`` ``(B, D, T)`` has ``dim`` channels."""
-    if z.shape[1] != dim:
-        raise ValueError(f"{owner} was built for dim={dim}, not for an embedding of shape {tuple(z.shape)}")
+    def dac_arguments(self) -> Mapping[str, Any] | None:
+        """Return those of a residual quantizer of this one stage."""
+        if not self.codebook.learned or self.codebook.metric != "cosine":
+            return None
+        return {"n_codebooks": 1, "codebook_size": self.size, "codebook_dim": self.codebook.dim}

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qcodec.codecs.base import AudioCodec, AudioOutput
+from qcodec.codecs.model_file import SETTINGS
 from qcodec.functional import gradient_gain, mean_absolute
 from qcodec.losses.adversarial import Adversary
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
 from qcodec.metrics.measures import Measures
+from qcodec.quantizers.rebuild import settings_of
 from qcodec.random_streams import STREAMS, stream_seed
 from qcodec.schedules import Exponential, Schedule
 from qcodec.tasks.ranks import ranks_apart
@@ -85,10 +87,17 @@ class AudioTask(LightningModule):
         return [torch.optim.AdamW(module.parameters(), rate, _BETAS, fused=True) for module in trained]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the sums of an unfinished row out where there are several ranks: they would be those of one."""
+        """Keep what the codec is made of; of several ranks leave the sums of an unfinished row out: they are one's."""
+        checkpoint[SETTINGS] = self._codec_settings()
         if self.trainer.world_size > 1:
             state = checkpoint["state_dict"]
             state |= {name: torch.zeros_like(state[name]) for name in state if name.startswith("window.")}
+
+    def _codec_settings(self) -> Any:
+        try:
+            return settings_of(self.codec)
+        except ValueError as error:  # of a class that a file cannot name: it trains, but cannot be loaded again
+            return {"error": str(error)}
 
     def on_fit_start(self) -> None:
         """Refuse scaled gradients, which would be clipped and averaged as they are."""

@@ -1,7 +1,6 @@
 """A system: one quantizer with its losses in a surrogate codec, trained with several seeds at once."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -34,11 +33,11 @@ class System:
 class SystemCodec(nn.Module):
     """The codecs of one system, a member per seed.
 
-    Members share one quantizer where it promises to treat the entries of a batch apart; any other is copied for each
-    member, so that a member trains exactly as it would alone.
+    Members share one quantizer where it promises to treat the entries of a batch apart; any other is built anew for
+    each member under its seed, so that a member trains exactly as it would alone, and no two start alike.
 
     Args:
-        quantizer: Quantizer; copied, not shared.
+        quantizer: Quantizer, from whose settings those in use are built.
         codec: Codec with as many members as there are seeds.
         seeds: One seed per member.
     """
@@ -46,18 +45,8 @@ class SystemCodec(nn.Module):
     def __init__(self, quantizer: Quantizer, codec: SurrogateCodec, seeds: Sequence[int]) -> None:
         super().__init__()
         self.codec, self.seeds = codec, tuple(seeds)
-        copies = 1 if quantizer.entries_independent else len(self.seeds)
-        self.quantizers = nn.ModuleList(deepcopy(quantizer) for _ in range(copies))
-        if not quantizer.entries_independent:
-            self._reset_quantizers()
-
-    def _reset_quantizers(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            for seed, quantizer in zip(self.seeds, self.quantizers, strict=True):
-                torch.manual_seed(stream_seed(seed, STREAMS["weights"]))
-                for module in quantizer.modules():
-                    if callable(reset := getattr(module, "reset_parameters", None)):
-                        reset()
+        shared = quantizer.entries_independent
+        self.quantizers = nn.ModuleList([quantizer.rebuild()] if shared else _per_seed(quantizer, self.seeds))
 
     def quantize(self, z: Tensor, noise: BatchStreams) -> QuantizerOutput:
         """Quantize embeddings ``(members, D, T)`` with random numbers from ``noise``, which has a stream per member."""
@@ -72,6 +61,15 @@ class SystemCodec(nn.Module):
                 (torch.default_generator if z.is_cpu else torch).manual_seed(seed)
                 outputs.append(quantizer(member))
         return outputs[0] if len(outputs) == 1 else _concatenate(outputs)
+
+
+def _per_seed(quantizer: Quantizer, seeds: Sequence[int]) -> list[Quantizer]:
+    built = []
+    with torch.random.fork_rng(devices=[]):
+        for seed in seeds:
+            torch.manual_seed(stream_seed(seed, STREAMS["weights"]))
+            built.append(quantizer.rebuild())
+    return built
 
 
 def _concatenate(outputs: Sequence[QuantizerOutput]) -> QuantizerOutput:

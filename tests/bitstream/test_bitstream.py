@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from qcodec import DacCodec, ImportanceMask, ResidualVQ, ScalarQuantizer
+from qcodec import DacCodec, Identity, ImportanceMask, residual_vq
 from qcodec.audio.loudness import integrated_loudness
 from qcodec.audio.reading import recording_of, resampled
+from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.container import CHUNK_FRAMES, CHUNK_HEAD
+from qcodec.bitstream.decoder import Decoder
+from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.header import header_bytes
 from qcodec.bitstream.settings import Settings
-from qcodec.bitstream.stream import Bitstream
 from qcodec.bitstream.tables import Tables, fit_tables
 from qcodec.quantizers.allocators import Allocation, RateAllocator
 
@@ -22,7 +24,7 @@ def draw(*shape, seed=0):
 
 def tiny_codec(rates=(2, 5), allocator=None, stages=3):
     torch.manual_seed(0)
-    quantizer = ResidualVQ(4 * 2 ** len(rates), stages, 32, 4, allocator=allocator)
+    quantizer = residual_vq(4 * 2 ** len(rates), stages, 32, 4, allocator=allocator)
     codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=rates, decoder_dim=8).eval()
     for parameter in codec.parameters():  # weights under which the context matters
         if parameter.dim() > 1:
@@ -39,12 +41,12 @@ def variable_codec(stages=8):
 
 def encoded(codec, audio, settings=None, **options):
     file = io.BytesIO()
-    header = Bitstream(codec, **options).encode(recording_of(audio, codec.sample_rate), file, settings)
+    header = Encoder(Bitstream(codec, **options)).encode(recording_of(audio, codec.sample_rate), file, settings)
     return header, file.getvalue()
 
 
 def decoded(codec, data, **options):
-    return torch.cat(list(Bitstream(codec, **options).decode(io.BytesIO(data)).blocks), 1)
+    return torch.cat(list(Decoder(Bitstream(codec, **options)).decode(io.BytesIO(data)).blocks), 1)
 
 
 def payload_bits(header, data):
@@ -57,7 +59,7 @@ def test_codes_and_audio_of_windows_are_those_of_the_whole_clip(rates, length):
     codec, audio = tiny_codec(rates), 0.1 * draw(2, length)
     whole = codec(audio[:, None])
     for window in (60, 71, 10**6):
-        codes = np.concatenate(list(Bitstream(codec, window=window).codes([audio], None)), -1)
+        codes = np.concatenate(list(Encoder(Bitstream(codec, window=window)).codes([audio], None)), -1)
         signal = decoded(codec, encoded(codec, audio, window=window)[1], window=window)
         assert np.array_equal(codes, whole.quantized.codes)
         torch.testing.assert_close(signal, whole.audio[:, 0], rtol=0, atol=2e-5)
@@ -71,7 +73,7 @@ def test_codes_do_not_depend_on_the_blocks_that_audio_is_read_in():
     for size in (1, 77, 4096, 5003):
         file = io.BytesIO()
         parts = dataclasses.replace(whole, blocks=lambda size=size: audio.split(size, 1))
-        Bitstream(codec, window=60).encode(parts, file)
+        Encoder(Bitstream(codec, window=60)).encode(parts, file)
         data.add(file.getvalue())
     assert len(data) == 1
 
@@ -137,10 +139,10 @@ def test_a_rate_that_cannot_be_met_is_an_error_and_one_beyond_all_stages_takes_t
 def test_a_recording_that_is_analysed_once_is_sent_as_it_would_be_encoded_at_each_level(make, tmp_path):
     codec, audio = make(), 0.1 * draw(2, 3000)
     with open(tmp_path / "part", "w+b") as part:
-        analysed = Bitstream(codec).analyse(recording_of(audio, 16000), part, loudness=-20.0)
+        analysed = Encoder(Bitstream(codec)).analyse(recording_of(audio, 16000), part, loudness=-20.0)
         for level in (1.0, 3.0, None, 2.0):
             file = io.BytesIO()
-            Bitstream(codec).send(analysed, file, level)
+            Encoder(Bitstream(codec)).send(analysed, file, level)
             assert file.getvalue() == encoded(codec, audio, Settings(level, loudness=-20.0))[1]
 
 
@@ -200,8 +202,9 @@ def test_long_recordings_are_written_in_chunks():
 @pytest.mark.parametrize("make", [tiny_codec, variable_codec])
 def test_fitted_tables_make_files_smaller_and_are_asked_for_in_decoding(make):
     codec, audio = make(), 0.1 * draw(1, 30_000)
-    level, stages = 1, codec.quantizer.n_codebooks
-    tables = fit_tables(Bitstream(codec).codes([audio], level), stages, 32)
+    bitstream, level = Bitstream(codec), 1
+    codes = Encoder(bitstream).codes([audio], level)
+    tables = fit_tables(codes, bitstream.sizes, bitstream.per_frame)
     (plain_header, plain), (header, fitted) = (
         encoded(codec, audio, Settings(level), tables=tables) for tables in (None, tables)
     )
@@ -243,9 +246,12 @@ def test_resampling_in_blocks_is_resampling_at_once_with_its_length_rounded_up(r
         (lambda: encoded(variable_codec(), draw(1, 100), Settings(-1.0)), "level=-1.0 is no rate level"),
         (lambda: encoded(tiny_codec(), draw(256, 10)), "256 channels are more than 255"),
         (lambda: Bitstream(tiny_codec(), window=20), "a window of 20 frames is all context: give more than 32"),
-        (lambda: Bitstream(DacCodec(ScalarQuantizer(4), 4, (2, 4), None, 8)), "ScalarQuantizer has no bitstream"),
         (
-            lambda: Bitstream(tiny_codec(), Tables(np.ones((2, 32), int), None)),
+            lambda: Bitstream(DacCodec(Identity(), 4, (2, 4), None, 8)),
+            "Identity has 16 codes a frame of up to 4294",
+        ),
+        (
+            lambda: Bitstream(tiny_codec(), Tables((np.ones(32, int),) * 2, None)),
             r"tables of \(2, 32\) stages and codes do not fit a model of \(3, 32\)",
         ),
         (lambda: Tables(np.zeros((2, 32), int), None), r"whole frequencies from 1 to 2\^31 - 1"),

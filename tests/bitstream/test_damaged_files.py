@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from qcodec import DacCodec, ResidualVQ
+from qcodec import DacCodec, residual_vq
 from qcodec.audio.reading import recording_of
+from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.container import CHUNK_HEAD, check_file
+from qcodec.bitstream.decoder import Decoder
+from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.entropy import pack, unpack
 from qcodec.bitstream.header import read_header
-from qcodec.bitstream.stream import Bitstream
 from qcodec.bitstream.tables import uniform_tables
 
 PREFIX = 14
@@ -25,19 +27,19 @@ PREFIX = 14
 @pytest.fixture
 def stream():
     torch.manual_seed(0)
-    quantizer = ResidualVQ(8, 2, 32, 4)
+    quantizer = residual_vq(8, 2, 32, 4)
     return Bitstream(DacCodec(quantizer, encoder_dim=4, encoder_rates=(4,), decoder_dim=8))
 
 
 @pytest.fixture
 def data(stream):
     file = io.BytesIO()
-    stream.encode(recording_of(torch.rand(2, 403), 16000), file)
+    Encoder(stream).encode(recording_of(torch.rand(2, 403), 16000), file)
     return file.getvalue()
 
 
 def decode(stream, data):
-    return torch.cat(list(stream.decode(io.BytesIO(data)).blocks), 1)
+    return torch.cat(list(Decoder(stream).decode(io.BytesIO(data)).blocks), 1)
 
 
 def with_header(data, **changes):
@@ -112,7 +114,7 @@ def test_every_prefix_of_a_file_is_refused(data):
 
 
 def test_codes_that_the_tables_do_not_hold_are_not_written():
-    tables = uniform_tables(2, 8)
+    tables = uniform_tables((8, 8), depth=True)
     for codes in (np.full((1, 2, 3), 8), np.zeros((1, 3, 3), int), np.full((1, 2, 3), -1)):
         with pytest.raises(ValueError, match=r"use the model's tables|one at least"):
             pack(codes, tables)
@@ -127,7 +129,7 @@ def test_codes_of_every_depth_come_back_from_their_bytes(frames):
     random = np.random.default_rng(0)
     depth = random.integers(1, 6, (3, 1, frames))
     codes = np.where(np.arange(5)[:, None] < depth, random.integers(0, 37, (3, 5, frames)), -1)
-    tables = uniform_tables(5, 37)
+    tables = uniform_tables((37,) * 5, depth=True)
     assert np.array_equal(unpack(pack(codes, tables), (3, frames), tables), codes)
 
 

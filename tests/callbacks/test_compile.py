@@ -8,7 +8,7 @@ from audio_runs import LOSSES, adversary, batch, fit, make_task
 from lightning import LightningModule
 from torch import nn
 
-from qcodec import AllCodebooks, CodebookDropout, DacCodec, ImportanceMask, ResidualVQ
+from qcodec import AllCodebooks, CodebookDropout, DacCodec, ImportanceMask, residual_vq
 from qcodec.callbacks.compile import Compile
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.codecs.dac.weights import export_dac, load_dac
@@ -28,7 +28,7 @@ def alike():
 
 def small(allocator=None, losses=LOSSES, **settings):
     torch.manual_seed(0)
-    quantizer = ResidualVQ(8, 3, 16, 4, CodebookDropout(0.5) if allocator is None else allocator)
+    quantizer = residual_vq(8, 3, 16, 4, CodebookDropout(0.5) if allocator is None else allocator)
     return make_task(losses, DacCodec(quantizer, 4, (3,), decoder_dim=4), **settings)
 
 

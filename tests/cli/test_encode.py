@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from qcodec import DacCodec, ResidualVQ
+from qcodec import DacCodec, residual_vq
 from qcodec.cli import main
 from qcodec.codecs.dac.weights import export_dac
 
@@ -24,7 +24,7 @@ def write(path, *shape, rate=16000, seed=0):
 @pytest.fixture
 def codec(tmp_path):
     torch.manual_seed(0)
-    codec = DacCodec(ResidualVQ(16, 3, 32, 4), encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8).eval()
+    codec = DacCodec(residual_vq(16, 3, 32, 4), encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8).eval()
     export_dac(codec, tmp_path / "model.pth")
     return codec
 

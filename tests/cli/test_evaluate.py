@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 
-from qcodec import AllCodebooks, DacCodec, ImportanceMask, ResidualVQ, export_dac
+from qcodec import AllCodebooks, DacCodec, ImportanceMask, export_dac, residual_vq
 from qcodec.audio.reading import recording_of
 from qcodec.bitstream.header import header_bytes, read_header
 from qcodec.cli import main
@@ -17,7 +17,7 @@ def codecs(tmp_path):
     made = {}
     for name, allocator in (("cbr", AllCodebooks()), ("vbr", ImportanceMask(16, widths=(4,)))):
         torch.manual_seed(0)
-        quantizer = ResidualVQ(16, 3, 32, 4, allocator)
+        quantizer = residual_vq(16, 3, 32, 4, allocator)
         made[name] = DacCodec(quantizer, encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8).eval()
         export_dac(made[name], tmp_path / f"{name}.pth")
     return made

@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from qcodec import DacCodec, ModifiedSTE, ResidualVQ, ScalarQuantizer
+from qcodec import DacCodec, ModifiedSTE, ScalarQuantizer, residual_vq
 from qcodec.cli import main
 from qcodec.codecs.dac.weights import load_dac
 
@@ -29,7 +29,7 @@ SCALAR = CODEC["init_args"] | {"quantizer": {"class_path": "qcodec.ScalarQuantiz
 
 def trained_codec():
     torch.manual_seed(0)
-    codec = DacCodec(ResidualVQ(16, 3, 32, 4, estimator=ModifiedSTE()), 4, (2, 4), decoder_dim=8)
+    codec = DacCodec(residual_vq(16, 3, 32, 4, estimator=ModifiedSTE()), 4, (2, 4), decoder_dim=8)
     codec(torch.randn(2, 1, 64)).audio.square().mean().backward()
     torch.optim.SGD(codec.parameters(), lr=0.1).step()
     return codec.eval()

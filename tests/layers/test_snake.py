@@ -4,7 +4,7 @@ import torch
 from snake_reference import gradients, published, second_derivative
 from torch import nn
 
-from qcodec import DacCodec, ResidualVQ
+from qcodec import DacCodec, residual_vq
 from qcodec.kernels import snake as native
 from qcodec.layers.snake import Snake
 
@@ -91,7 +91,7 @@ def test_a_codec_trains_alike_with_and_without_compiled_functions(monkeypatch):
     def trained(switch):
         monkeypatch.setenv("QCODEC_NATIVE", switch)
         torch.manual_seed(0)
-        codec = DacCodec(ResidualVQ(16, 2, 32, 4), 4, (2, 4), decoder_dim=8)
+        codec = DacCodec(residual_vq(16, 2, 32, 4), 4, (2, 4), decoder_dim=8)
         output = codec(draw(2, 1, 160, scale=0.1))
         (output.audio.square().mean() + output.quantized.losses["commitment"].mean()).backward()
         return {name: p.grad for name, p in codec.named_parameters() if p.grad is not None}

@@ -19,9 +19,9 @@ from qcodec import (
     LogUniformLevels,
     ModifiedSTE,
     NoiseApproximation,
-    ResidualVQ,
     ScalarQuantizer,
     VectorStage,
+    residual_vq,
 )
 from qcodec.random_streams import BatchStreams, drawing_from
 
@@ -54,7 +54,7 @@ ALLOCATORS = {
     "all": AllCodebooks,
     "dropout": lambda: CodebookDropout(0.7),
     "importance": importance,
-    "importance_detached": lambda: importance(levels=LogUniformLevels(), detach_input=True),
+    "importance_detached": lambda: importance(training_levels=LogUniformLevels(), detach_input=True),
 }
 QUANTIZERS = {
     "identity": Identity,
@@ -72,7 +72,7 @@ QUANTIZERS = {
     },
     **{
         f"residual_{at}_{residual}_{name}": lambda at=at, residual=residual, make=make: seeded(
-            lambda: ResidualVQ(8, 3, 20, 3, estimator=make(), estimator_at=at, residual=residual)
+            lambda: residual_vq(8, 3, 20, 3, estimator=make(), estimator_at=at, residual=residual)
         )
         for at, residual, (name, make) in itertools.product(
             ("projected", "stage", "sum"), ("attached", "output_detached", "detached"), ESTIMATORS.items()
@@ -81,7 +81,7 @@ QUANTIZERS = {
     },
     **{
         f"residual_{allocator}_{name}": lambda allocator=allocator, make=make: seeded(
-            lambda: ResidualVQ(8, 3, 20, [2, 4, 3], ALLOCATORS[allocator](), make())
+            lambda: residual_vq(8, 3, 20, [2, 4, 3], ALLOCATORS[allocator](), make())
         )
         for allocator, (name, make) in itertools.product(ALLOCATORS, ESTIMATORS.items())
         if name in ("ste", "mste_sample", "na")
@@ -258,10 +258,10 @@ def test_an_estimator_refuses_tensors_of_two_shapes(make):
         (lambda: ScalarQuantizer(levels=1), "levels=1 carries no information"),
         (lambda: ScalarQuantizer(step=0), "step=0 is no distance"),
         (lambda: VectorStage(8, codebook_size=1), "codebook_size=1 2 or more"),
-        (lambda: ResidualVQ(8, 2, codebook_dim=[4]), "1 values of codebook_dim for n_codebooks=2"),
-        (lambda: ResidualVQ(8, 0), "n_codebooks=0"),
-        (lambda: ResidualVQ(8, 2, estimator_at="end"), "estimator_at 'end' is unknown: choose 'projected', 'stage'"),
-        (lambda: ResidualVQ(8, 2, residual="off"), "residual 'off' is unknown: choose 'attached', 'output_detached'"),
+        (lambda: residual_vq(8, 2, codebook_dim=[4]), "1 values of codebook_dim for n_codebooks=2"),
+        (lambda: residual_vq(8, 0), "n_codebooks=0"),
+        (lambda: residual_vq(8, 2, estimator_at="end"), "estimator_at 'end' is unknown: choose 'projected', 'stage'"),
+        (lambda: residual_vq(8, 2, residual="off"), "residual 'off' is unknown: choose 'attached', 'output_detached'"),
         (lambda: CodebookDropout(1.5), "probability=1.5 is no share"),
         (lambda: ModifiedSTE(scope="batch"), "scope 'batch' is unknown: choose one of tensor, sample, channel, frame"),
         (lambda: ModifiedSTE(magnitude="var"), "magnitude 'var' is unknown"),

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from residual_sites import residual_at
 
 from qcodec import (
     AllCodebooks,
@@ -9,10 +10,10 @@ from qcodec import (
     ImportanceMask,
     LogUniformLevels,
     ModifiedSTE,
-    ResidualVQ,
     UniformLevels,
+    residual_vq,
 )
-from qcodec.quantizers.vector import VectorStage
+from qcodec.quantizers.vector import FactorizedVQ
 from qcodec.rate import kbps, side_bits
 
 C, D, STAGES, K, DIM = 6, 12, 4, 32, 3
@@ -36,7 +37,7 @@ def mask_of(gain=10.0, **settings):
 
 def quantizer_of(estimator=None, **settings):
     allocator = mask_of(**settings)
-    return ResidualVQ(D, STAGES, K, DIM, allocator, estimator)
+    return residual_vq(D, STAGES, K, DIM, allocator, estimator)
 
 
 @pytest.mark.parametrize("level", [0.01, 0.3, 1.0, 3.7, 1e6])
@@ -53,7 +54,7 @@ def test_in_evaluation_a_frames_depth_is_that_of_its_importance_times_the_level(
 
 def test_the_rate_is_that_of_the_papers_formula():
     torch.manual_seed(0)
-    quantizer = ResidualVQ(D, 8, 1024, DIM, ImportanceMask(C, (5,))).eval()
+    quantizer = residual_vq(D, 8, 1024, DIM, ImportanceMask(C, (5,))).eval()
     output = quantizer(draw(1, D, 40), features=draw(1, C, 40, seed=1))
     depth = (output.codes >= 0).sum(1).double().mean().item()
     frame_rate = 44100 / 512
@@ -102,8 +103,8 @@ def test_another_allocator_takes_nothing_from_the_quantizer_and_learns_with_it()
 @pytest.mark.parametrize("level", [1e-9, 0.1, 1e9])
 def test_stages_that_no_frame_is_sent_are_not_computed(monkeypatch, level):
     quantizer, looked_up = quantizer_of().eval(), []
-    plain = VectorStage.look_up
-    monkeypatch.setattr(VectorStage, "look_up", lambda stage, z: looked_up.append(stage) or plain(stage, z))
+    plain = FactorizedVQ.quantize
+    monkeypatch.setattr(FactorizedVQ, "quantize", lambda stage, z: looked_up.append(stage) or plain(stage, z))
     output = quantizer(draw(2, D, 40), features=draw(2, C, 40, seed=1), level=level)
     assert len(looked_up) == (output.codes >= 0).sum(1).max() == {1e-9: 1, 0.1: 1, 1e9: STAGES}[level]
     assert torch.equal(quantizer.decode(output.codes), output.z_hat)
@@ -138,7 +139,7 @@ def test_levels_are_drawn_as_the_sampler_says(sampler):
 
 
 def test_each_clip_of_a_training_batch_has_a_level_of_its_own_drawn_by_the_seed():
-    allocator = mask_of(levels=UniformLevels(0.125, 2.0))
+    allocator = mask_of(training_levels=UniformLevels(0.125, 2.0))
     same = draw(1, C, 40, seed=1).expand(40, -1, -1)
     torch.manual_seed(3)
     first = allocator(draw(40, D, 40), STAGES, features=same).mask[:30].sum((1, 2))
@@ -159,7 +160,7 @@ def test_mixed_precision_changes_no_depth():
 
 def test_training_spends_the_bits_on_the_frames_that_need_them():
     torch.manual_seed(0)
-    quantizer = ResidualVQ(4, STAGES, 16, 4, ImportanceMask(4, (8,)))
+    quantizer = residual_vq(4, STAGES, 16, 4, ImportanceMask(4, (8,)))
     adam = torch.optim.Adam(quantizer.parameters(), 0.02)
     loud = (torch.arange(32) >= 16).float()
     for update in range(150):
@@ -211,6 +212,6 @@ def test_a_share_of_zero_leaves_every_clip_to_importance():
 @pytest.mark.parametrize("at", ["projected", "stage", "sum"])
 @pytest.mark.parametrize("path", ["attached", "output_detached", "detached"])
 def test_importance_learns_from_the_decoder_wherever_the_estimator_acts(at, path):
-    quantizer = ResidualVQ(D, STAGES, K, DIM, mask_of(), ModifiedSTE(), at, path)
+    quantizer = residual_at(at, (D, STAGES, K, DIM), ModifiedSTE(), path, mask_of())
     quantizer(draw(4, D, 40), features=draw(4, C, 40, seed=1)).z_hat.square().sum().backward()
     assert all(p.grad.isfinite().all() and p.grad.any() for p in quantizer.allocator.parameters())

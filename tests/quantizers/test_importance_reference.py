@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from qcodec import ImportanceMask, ResidualVQ
+from qcodec import ImportanceMask, residual_vq
 
 C, D, STAGES, K, DIM = 6, 12, 4, 32, 3
 WEIGHTS = {"commitment": 0.25, "codebook": 1.0, "rate": 2.0}
@@ -19,7 +19,7 @@ def draw(*shape, seed=0):
 def quantizer_of(**settings):
     """Make a quantizer whose untrained network tells frames apart, and none of whose parameters is 0 or 1."""
     torch.manual_seed(0)
-    quantizer = ResidualVQ(D, STAGES, K, DIM, ImportanceMask(C, (5, 4), **settings))
+    quantizer = residual_vq(D, STAGES, K, DIM, ImportanceMask(C, (5, 4), **settings))
     with torch.no_grad():
         for name, value in quantizer.named_parameters():
             value.add_(0.1 * torch.randn(value.shape) * (not name.endswith("weight_v")))

@@ -3,32 +3,44 @@ import itertools
 import pytest
 import torch
 from dac.nn.quantize import ResidualVectorQuantize
+from residual_sites import PATHS, SITES, residual_at
 
-from qcodec import STE, AllCodebooks, CodebookDropout, ModifiedSTE, NoiseApproximation, ResidualVQ, SurrogateCodec
+from qcodec import (
+    STE,
+    AllCodebooks,
+    CodebookDropout,
+    FactorizedVQ,
+    ModifiedSTE,
+    NoiseApproximation,
+    SurrogateCodec,
+    residual_vq,
+)  # fmt: skip
 from qcodec.functional import gradient_gain
 from qcodec.random_streams import BatchStreams
 from qcodec.tasks.joint_update import pass_together
 from qcodec.tasks.system import SystemCodec
 
 D, STAGES, K, DIM = 16, 4, 32, 4
-SITES = ("projected", "stage", "sum")
-PATHS = ("attached", "output_detached", "detached")
 
 
 def draw(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def residual_vq(**settings):
+def make(estimator=None, site="projected", residual="attached", allocator=None):
     torch.manual_seed(0)
-    return ResidualVQ(D, STAGES, K, DIM, **settings)
+    return residual_at(site, (D, STAGES, K, DIM), estimator, residual, allocator)
+
+
+def factorized(quantizer):
+    return [module for module in quantizer.modules() if isinstance(module, FactorizedVQ)]
 
 
 def pair(dropout, dims=DIM):
     """Make a quantizer of dac and ours with the same weights."""
     torch.manual_seed(0)
     stock = ResidualVectorQuantize(D, STAGES, K, dims, dropout)
-    ours = ResidualVQ(D, STAGES, K, dims, CodebookDropout(dropout) if dropout else AllCodebooks())
+    ours = residual_vq(D, STAGES, K, dims, CodebookDropout(dropout) if dropout else AllCodebooks())
     ours.load_state_dict(stock.state_dict())
     return stock, ours
 
@@ -37,8 +49,9 @@ def run(module, train, pick, n=None):
     """Give outputs, and gradients of a loss that weighs the output and both losses."""
     z, g = draw(6, D, 30).requires_grad_(), draw(6, D, 30, seed=1)
     module.train(train)
-    if hasattr(module, "estimator"):
-        module.estimator.train()  # dac passes gradients in evaluation too
+    for stage in module.quantizers:
+        if isinstance(stage, FactorizedVQ):
+            stage.estimator.train()  # dac passes gradients in evaluation too
     torch.manual_seed(7)
     outputs = pick(module(z) if n is None else module(z, **{"n_quantizers" if pick is stock_outputs else "level": n}))
     ((outputs["z_hat"] * g).sum() + 30 * outputs["commitment"] + 50 * outputs["codebook"]).backward()
@@ -88,7 +101,7 @@ def test_decoding_is_that_of_dac_bit_for_bit():
 
 
 def test_dropout_draws_the_depths_of_the_first_clips_alone_and_counts_their_bits():
-    quantizer = residual_vq(allocator=CodebookDropout(0.5))
+    quantizer = make(allocator=CodebookDropout(0.5))
     output = quantizer(draw(7, D, 5))
     depth = (output.codes >= 0).sum(1)
     assert (depth[3:] == STAGES).all()
@@ -105,11 +118,11 @@ def test_over_many_draws_every_depth_is_as_frequent():
     torch.testing.assert_close(share, torch.tensor([0.0, 0.25, 0.25, 0.25, 0.25]), rtol=0, atol=0.03)
 
 
-@pytest.mark.parametrize(("estimator_at", "residual"), list(itertools.product(SITES, PATHS)))
+@pytest.mark.parametrize(("site", "residual"), list(itertools.product(SITES, PATHS)))
 @pytest.mark.parametrize("estimator", [STE, ModifiedSTE])
-def test_with_an_exact_estimator_no_setting_changes_a_value(estimator_at, residual, estimator):
-    default = residual_vq()
-    other = residual_vq(estimator=estimator(), estimator_at=estimator_at, residual=residual)
+def test_with_an_exact_estimator_no_setting_changes_a_value(site, residual, estimator):
+    default = make()
+    other = make(estimator=estimator(), site=site, residual=residual)
     a, b = default(draw(3, D, 20)), other(draw(3, D, 20))
     assert torch.equal(a.codes, b.codes)
     assert torch.equal(a.z_hat, b.z_hat)
@@ -117,7 +130,7 @@ def test_with_an_exact_estimator_no_setting_changes_a_value(estimator_at, residu
 
 
 @pytest.mark.parametrize(
-    ("estimator_at", "residual", "gain"),
+    ("site", "residual", "gain"),
     [
         ("stage", "attached", 1.0),
         ("stage", "detached", 1.0),
@@ -125,8 +138,8 @@ def test_with_an_exact_estimator_no_setting_changes_a_value(estimator_at, residu
         *(("sum", residual, 1.0) for residual in PATHS),
     ],
 )
-def test_the_gain_of_the_encoders_gradient_is_as_stated(estimator_at, residual, gain):
-    quantizer = residual_vq(estimator_at=estimator_at, residual=residual)
+def test_the_gain_of_the_encoders_gradient_is_as_stated(site, residual, gain):
+    quantizer = make(site=site, residual=residual)
     z = draw(3, D, 20).requires_grad_()
     z_hat = quantizer(z).z_hat
     z_hat.retain_grad()
@@ -138,35 +151,35 @@ def test_the_gain_is_undefined_where_no_gradient_comes():
     assert gradient_gain(torch.ones(1, 2, 3), torch.zeros(1, 2, 3)).isnan().all()
 
 
-@pytest.mark.parametrize("estimator_at", SITES)
-def test_the_output_projections_learn_wherever_the_estimator_acts(estimator_at):
-    quantizer = residual_vq(estimator=ModifiedSTE(), estimator_at=estimator_at)
+@pytest.mark.parametrize("site", SITES)
+def test_the_output_projections_learn_wherever_the_estimator_acts(site):
+    quantizer = make(estimator=ModifiedSTE(), site=site)
     quantizer(draw(3, D, 20)).z_hat.square().sum().backward()
-    for stage in quantizer.quantizers:
+    for stage in factorized(quantizer):
         assert stage.out_proj.weight_v.grad.abs().sum() > 0
-        assert (stage.in_proj.weight_v.grad is None) == (estimator_at != "projected")
+        assert (stage.in_proj.weight_v.grad is None) == (site != "projected")
 
 
-@pytest.mark.parametrize("estimator_at", ["stage", "sum"])
-def test_the_output_projections_get_the_decoders_gradient_itself(estimator_at):
-    quantizer, g = residual_vq(estimator=ModifiedSTE(), estimator_at=estimator_at, residual="detached"), draw(3, D, 20)
+@pytest.mark.parametrize("site", ["stage", "sum"])
+def test_the_output_projections_get_the_decoders_gradient_itself(site):
+    quantizer, g = make(estimator=ModifiedSTE(), site=site, residual="detached"), draw(3, D, 20)
     output = quantizer(draw(3, D, 20, seed=1))
     output.z_hat.backward(g)
-    for stage in quantizer.quantizers:
+    for stage in factorized(quantizer):
         torch.testing.assert_close(stage.out_proj.bias.grad, g.sum((0, 2)))
 
 
 def test_with_mste_on_the_sum_the_gradient_has_no_part_along_the_whole_error():
-    quantizer = residual_vq(estimator=ModifiedSTE(magnitude="rms"), estimator_at="sum")
+    quantizer = make(estimator=ModifiedSTE(magnitude="rms"), site="sum")
     z = draw(3, D, 20).requires_grad_()
     output = quantizer(z)
     (grad,) = torch.autograd.grad(output.z_hat, z, draw(3, D, 20, seed=1))
     torch.testing.assert_close((grad * (output.z_q - z)).sum((1, 2)), torch.zeros(3), rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("estimator_at", "residual"), list(itertools.product(SITES, PATHS)))
-def test_noise_in_training_leaves_codes_and_hard_value_as_they_are_in_evaluation(estimator_at, residual):
-    quantizer = residual_vq(estimator=NoiseApproximation(), estimator_at=estimator_at, residual=residual)
+@pytest.mark.parametrize(("site", "residual"), list(itertools.product(SITES, PATHS)))
+def test_noise_in_training_leaves_codes_and_hard_value_as_they_are_in_evaluation(site, residual):
+    quantizer = make(estimator=NoiseApproximation(), site=site, residual=residual)
     training = quantizer(draw(3, D, 20))
     evaluation = quantizer.eval()(draw(3, D, 20))
     assert torch.equal(training.codes, evaluation.codes)
@@ -175,7 +188,7 @@ def test_noise_in_training_leaves_codes_and_hard_value_as_they_are_in_evaluation
 
 
 def test_automatic_mixed_precision_changes_nothing():
-    quantizer, z = residual_vq(), draw(2, D, 30)
+    quantizer, z = make(), draw(2, D, 30)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = quantizer(z)
         assert torch.equal(quantizer.decode(mixed.codes), mixed.z_hat)
@@ -183,7 +196,7 @@ def test_automatic_mixed_precision_changes_nothing():
 
 
 def test_each_stage_leaves_less_over():
-    quantizer, z = residual_vq().eval(), draw(2, D, 50)
+    quantizer, z = make().eval(), draw(2, D, 50)
     with torch.no_grad():  # projections that fit each other, as training finds them
         for stage in quantizer.quantizers:
             basis = torch.linalg.qr(draw(D, DIM))[0]
@@ -199,22 +212,22 @@ def test_each_stage_leaves_less_over():
 @pytest.mark.parametrize("level", [0, 5, 1.5])
 def test_a_level_that_is_no_number_of_stages_is_named(level):
     with pytest.raises(ValueError, match=f"level={level} is no number of stages: give a whole number from 1 to 4"):
-        residual_vq(allocator=CodebookDropout()).eval()(draw(1, D, 5), level=level)
+        make(allocator=CodebookDropout()).eval()(draw(1, D, 5), level=level)
 
 
 def test_codes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="has 4 stages, not 5"):
-        residual_vq().decode(torch.zeros(1, 5, 3, dtype=torch.int64))
+        make().decode(torch.zeros(1, 5, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match="has codes -1 to 31, not -2 to 0"):
-        residual_vq().decode(torch.tensor([[[-2, 0]]]))
+        make().decode(torch.tensor([[[-2, 0]]]))
 
 
 def test_codes_of_nothing_decode_to_nothing():
-    assert not residual_vq().decode(torch.full((1, STAGES, 3), -1)).any()
+    assert not make().decode(torch.full((1, STAGES, 3), -1)).any()
 
 
 def test_members_of_the_surrogate_each_train_a_residual_quantizer_of_their_own():
-    quantizer = ResidualVQ(30, 2, 8, 4, CodebookDropout(0.5), ModifiedSTE())
+    quantizer = residual_vq(30, 2, 8, 4, CodebookDropout(0.5), ModifiedSTE())
     system = SystemCodec(quantizer, SurrogateCodec(members=2), seeds=(0, 1))
     noise = BatchStreams(2, torch.device("cpu"))
     noise.start([5, 6])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from dac.nn.quantize import VectorQuantize
 
-from qcodec import STE, ModifiedSTE, VectorStage
+from qcodec import STE, FactorizedVQ, LearnedCodebook, ModifiedSTE
 from qcodec.functional import nearest_code
 
 D, K, DIM = 12, 20, 4
@@ -18,7 +18,7 @@ def draw(*shape, seed=0, dtype=torch.float32):
 def pair():
     """Make a quantizer of dac and ours with its weights, loaded without renaming."""
     torch.manual_seed(0)
-    stock, ours = VectorQuantize(D, K, DIM), VectorStage(D, K, DIM)
+    stock, ours = VectorQuantize(D, K, DIM), FactorizedVQ(D, LearnedCodebook(K, DIM))
     ours.load_state_dict(stock.state_dict())
     return stock, ours
 
@@ -56,14 +56,14 @@ def test_gradients_of_input_and_weights_are_those_of_dac(pair):
 
 def test_weights_go_back_into_dac_under_the_same_names(pair):
     stock, ours = pair
-    assert stock.load_state_dict(VectorStage(D, K, DIM).state_dict())
+    assert stock.load_state_dict(FactorizedVQ(D, LearnedCodebook(K, DIM)).state_dict())
     assert [name for name, _ in stock.named_parameters()] == [name for name, _ in ours.named_parameters()]
 
 
 def test_a_stage_starts_like_one_of_a_dac_model_with_a_bias_of_zero():
     torch.manual_seed(0)
     expected = VectorQuantize(256, 512, 64).state_dict()
-    for name, value in VectorStage(256, 512, 64).state_dict().items():
+    for name, value in FactorizedVQ(256, LearnedCodebook(512, 64)).state_dict().items():
         deviation = 0.0 if name.endswith("bias") else expected[name].std().item()
         assert value.std().item() == pytest.approx(deviation, rel=0.2)
 
@@ -100,7 +100,7 @@ def test_an_unknown_metric_is_named_with_its_remedy():
 
 
 def test_automatic_mixed_precision_changes_nothing():
-    stage, z = VectorStage(D, K, DIM), draw(2, D, 40)
+    stage, z = FactorizedVQ(D, LearnedCodebook(K, DIM)), draw(2, D, 40)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = stage(z)
         assert torch.equal(stage.eval().decode(mixed.codes), mixed.z_hat)
@@ -109,7 +109,7 @@ def test_automatic_mixed_precision_changes_nothing():
 
 
 def test_the_estimator_acts_in_the_projected_space():
-    stage = VectorStage(D, K, DIM, ModifiedSTE(magnitude="rms"))
+    stage = FactorizedVQ(D, LearnedCodebook(K, DIM), ModifiedSTE(magnitude="rms"))
     z, g = draw(2, D, 40).requires_grad_(), draw(2, D, 40, seed=1)
     output = stage(z)
     (grad,) = torch.autograd.grad(output.z_hat, output.latents, g)
@@ -120,7 +120,7 @@ def test_the_estimator_acts_in_the_projected_space():
 
 @pytest.mark.parametrize("estimator", [STE(), ModifiedSTE()])
 def test_gradients_are_finite_where_the_embedding_is_a_code_already(estimator):
-    stage = VectorStage(DIM, K, DIM, estimator)
+    stage = FactorizedVQ(DIM, LearnedCodebook(K, DIM), estimator)
     with torch.no_grad():
         for projection in (stage.in_proj, stage.out_proj):
             projection.weight_v.copy_(torch.eye(DIM).unsqueeze(2))
@@ -133,14 +133,14 @@ def test_gradients_are_finite_where_the_embedding_is_a_code_already(estimator):
 
 
 def test_it_has_state_and_so_is_copied_for_each_codec_also_after_a_backward_pass():
-    stage = VectorStage(D, K, DIM)
+    stage = FactorizedVQ(D, LearnedCodebook(K, DIM))
     stage(draw(1, D, 5)).z_hat.sum().backward()
     assert not stage.entries_independent
     assert torch.equal(copy.deepcopy(stage).codebook.weight, stage.codebook.weight)
 
 
 def test_what_does_not_fit_is_named():
-    stage = VectorStage(D, K, DIM)
+    stage = FactorizedVQ(D, LearnedCodebook(K, DIM))
     with pytest.raises(ValueError, match=r"built for dim=12, not for an embedding of shape \(1, 11, 5\)"):
         stage(draw(1, 11, 5))
     with pytest.raises(ValueError, match="sends one code a frame, not 2"):

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from qcodec.audio.loudness import SILENCE_LUFS, LoudnessMeter
 from qcodec.audio.reading import Recording
+from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.dac.format import DacFile, write_dac
+from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.settings import Settings
-from qcodec.bitstream.stream import Bitstream
-from qcodec.codecs.dac.codec import DacCodec
+from qcodec.codecs.base import AudioCodec
 from qcodec.quantizers.allocators import evaluation_depth
 
 
@@ -27,14 +28,14 @@ def encode_dac(bitstream: Bitstream, recording: Recording, file: BinaryIO, setti
     Raises:
         ValueError: For settings that such a file cannot hold, or a model whose depth differs from frame to frame.
     """
+    if bitstream.codec.dac_arguments() is None:
+        raise ValueError(f"{type(bitstream.quantizer).__name__} has no counterpart in `dac`: write .qc")
     if settings.kbps is not None or settings.loudness is not None or bitstream.per_frame:
         raise ValueError("a .dac file has one number of codebooks and no gain: give --level or --codebooks alone")
-    if bitstream.quantizer.codebook_size > 2**16:
-        raise ValueError(
-            f"a .dac file has no place for {bitstream.quantizer.codebook_size} codes a codebook: write .qc"
-        )
+    if max(bitstream.sizes) > 2**16:
+        raise ValueError(f"a .dac file has no place for {max(bitstream.sizes)} codes a codebook: write .qc")
     rate, hop = bitstream.codec.sample_rate, bitstream.codec.hop_length
-    odd = any(layer.output_padding[0] for layer in _transposed(bitstream.codec.decoder))
+    odd = any(layer.output_padding[0] for layer in _transposed(bitstream.codec))
     meter = LoudnessMeter(rate)
 
     def blocks() -> Iterator[Tensor]:
@@ -44,8 +45,8 @@ def encode_dac(bitstream: Bitstream, recording: Recording, file: BinaryIO, setti
         if odd:
             yield torch.zeros(recording.channels, hop)
 
-    stages = evaluation_depth(settings.level, bitstream.quantizer.n_codebooks, training=False)
-    codes = np.concatenate(list(bitstream.codes(blocks(), stages)), -1)[:, :stages]
+    stages = evaluation_depth(settings.level, len(bitstream.sizes), training=False)
+    codes = np.concatenate(list(Encoder(bitstream).codes(blocks(), stages)), -1)[:, :stages]
     content = DacFile(
         codes=codes,
         chunk_length=codes.shape[-1],
@@ -60,7 +61,7 @@ def encode_dac(bitstream: Bitstream, recording: Recording, file: BinaryIO, setti
 
 
 @torch.no_grad()
-def decode_dac(codec: DacCodec, content: DacFile) -> Tensor:
+def decode_dac(codec: AudioCodec, content: DacFile) -> Tensor:
     """Decode a ``.dac`` file to ``(C, L)`` at the codec's rate, at the loudness that it states.
 
     Unlike a ``.qc`` file it is held in memory whole, as its loudness is known at its end. A loudness of all channels
@@ -73,9 +74,9 @@ def decode_dac(codec: DacCodec, content: DacFile) -> Tensor:
     device = next(codec.parameters()).device
     codes = torch.from_numpy(content.codes)
     parts = []
-    with _padding(codec.decoder, content.padding):
+    with _padding(codec, content.padding):
         for chunk in torch.split(codes, content.chunk_length, -1):
-            z = codec.quantizer.decode(chunk.to(device))
+            z = codec.quantizer.deployed().decode(chunk.to(device))
             try:
                 parts.append(codec.synthesize(z)[:, 0].cpu())
             except RuntimeError as error:  # a convolution without zeros around what it takes
@@ -94,14 +95,14 @@ def decode_dac(codec: DacCodec, content: DacFile) -> Tensor:
     return louder.reshape(audio.shape)[:, :length]
 
 
-def _transposed(decoder: nn.Module) -> list[nn.ConvTranspose1d]:
-    return [layer for layer in decoder.modules() if isinstance(layer, nn.ConvTranspose1d)]
+def _transposed(codec: nn.Module) -> list[nn.ConvTranspose1d]:
+    return [layer for layer in codec.modules() if isinstance(layer, nn.ConvTranspose1d)]
 
 
 @contextmanager
-def _padding(decoder: nn.Module, wanted: bool) -> Iterator[None]:
-    """Let the convolutions of a decoder add no zeros for a while, unless that is ``wanted``, as ``dac`` does."""
-    layers = [] if wanted else [m for m in decoder.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
+def _padding(codec: nn.Module, wanted: bool) -> Iterator[None]:
+    """Let the convolutions of a codec add no zeros for a while, unless that is ``wanted``, as ``dac`` does."""
+    layers = [] if wanted else [m for m in codec.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
     before = [(layer.padding, layer.output_padding) for layer in layers]
     try:
         for layer in layers:

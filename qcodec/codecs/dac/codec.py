@@ -1,7 +1,7 @@
 """The Descript Audio Codec (DAC) around any quantizer, and a line that patches an existing one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -18,11 +18,14 @@ from qcodec.codecs.dac.package import (
     init_weights,
     published_weight_norm,
 )
+from qcodec.codecs.receptive_field import decoder_field, encoder_field
 from qcodec.layers.snake import Snake
 from qcodec.quantizers.allocators import CodebookDropout
 from qcodec.quantizers.base import Quantizer
-from qcodec.quantizers.estimators import GradientEstimator
-from qcodec.quantizers.residual import ResidualVQ
+from qcodec.quantizers.codebooks import Codebook
+from qcodec.quantizers.estimators import Estimator
+from qcodec.quantizers.receptive_field import ReceptiveField
+from qcodec.quantizers.residual import residual_vq
 
 
 @final
@@ -47,7 +50,7 @@ class DacCodec(AudioCodec):
         ValueError: For a stride below 2, or strides of encoder and decoder with different products.
 
     Example:
-        >>> quantizer = ResidualVQ(dim=16, n_codebooks=2, codebook_size=32, codebook_dim=4)
+        >>> quantizer = residual_vq(dim=16, n_codebooks=2, codebook_size=32, codebook_dim=4)
         >>> codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8).eval()
         >>> output = codec(torch.randn(1, 1, 123))
         >>> output.audio.shape, output.z.shape, output.quantized.codes.shape
@@ -75,7 +78,7 @@ class DacCodec(AudioCodec):
         self.encoder_rates, self.decoder_rates = tuple(rates), tuple(back)
         self.latent_dim = encoder_dim * 2 ** len(rates) if latent_dim is None else latent_dim
         if quantizer is None:
-            quantizer = ResidualVQ(self.latent_dim, allocator=CodebookDropout(0.5))
+            quantizer = residual_vq(self.latent_dim, allocator=CodebookDropout(0.5))
         with published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
             self.encoder = Encoder(encoder_dim, rates, self.latent_dim).apply(init_weights)
             self.quantizer = quantizer
@@ -89,9 +92,37 @@ class DacCodec(AudioCodec):
         return math.prod(self.encoder_rates)
 
     @property
-    def frame_rate(self) -> float:
-        """Frames per second."""
-        return self.sample_rate / self.hop_length
+    def channels(self) -> int:
+        """Channels of the embedding."""
+        return self.latent_dim
+
+    @property
+    def encoder_field(self) -> ReceptiveField:
+        """That of the encoder's convolutions."""
+        return encoder_field(self.encoder.modules(), self.hop_length)
+
+    @property
+    def decoder_field(self) -> ReceptiveField:
+        """That of the decoder's convolutions."""
+        return decoder_field(self.decoder.modules(), self.hop_length)
+
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return the decoder's sizes and weights: files stay good when the encoder is trained on."""
+        sizes = {"sample_rate": self.sample_rate, "decoder_rates": self.decoder_rates, "latent_dim": self.latent_dim}
+        return {"class": "DacCodec", **sizes, "decoder_dim": self.decoder_dim, **self.decoder.state_dict()}
+
+    def dac_arguments(self) -> Mapping[str, Any] | None:
+        """Return them where the quantizer has a counterpart."""
+        arguments = self.quantizer.deployed().dac_arguments()
+        own = {
+            "encoder_dim": self.encoder_dim,
+            "encoder_rates": list(self.encoder_rates),
+            "latent_dim": self.latent_dim,
+            "decoder_dim": self.decoder_dim,
+            "decoder_rates": list(self.decoder_rates),
+            "sample_rate": self.sample_rate,
+        }
+        return None if arguments is None else {**own, **arguments}
 
     def embed(self, x: Tensor) -> Embedding:
         """Encode audio ``(B, 1, L)``, padded with zeros at its end to a whole number of frames.
@@ -143,7 +174,7 @@ def replace_snakes(module: nn.Module) -> None:
             replace_snakes(child)
 
 
-def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
+def patch_dac(model: nn.Module, estimator: Estimator) -> nn.Module:
     """Swap the straight-through estimator of a ``dac.DAC`` for another, in place: one line in a training script.
 
     The estimator acts in the projected space of each codebook. Weights and their names stay; in evaluation the
@@ -158,6 +189,7 @@ def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
         The same model.
 
     Raises:
+        TypeError: For a class or another object in the place of an estimator.
         ValueError: For a model without a quantizer of ``dac``.
 
     Example:
@@ -165,6 +197,9 @@ def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
         >>> from qcodec import ModifiedSTE, patch_dac
         >>> model = patch_dac(dac.nn.quantize.ResidualVectorQuantize(16, 2, 32, 4), estimator=ModifiedSTE())
     """
+    if not isinstance(estimator, Estimator):
+        given = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"a {type(estimator).__name__}"
+        raise TypeError(f"estimator is {given}: give an object, such as ModifiedSTE()")
     stages = [module for module in model.modules() if isinstance(module, VectorQuantize)]
     if not stages:
         raise ValueError(f"{type(model).__name__} holds no VectorQuantize of `dac`: give a dac.DAC")
@@ -178,7 +213,25 @@ def patch_dac(model: nn.Module, estimator: GradientEstimator) -> nn.Module:
     return model
 
 
+@final
+class _DacCodebook(Codebook):
+    """The points of a ``VectorQuantize`` of ``dac``, for one call."""
+
+    metric = "cosine"
+
+    def __init__(self, weight: nn.Parameter) -> None:
+        super().__init__()
+        self.weight = weight
+        self.size, self.dim = weight.shape
+
+    def vectors(self) -> Tensor:
+        """Return the points."""
+        return self.weight
+
+
 def _with_estimator(stage: Any, _: object, output: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    _, commitment, codebook, codes, latent = output
-    vector = stage.decode_code(codes).detach()
-    return stage.out_proj(stage.estimator(latent, vector)), commitment, codebook, codes, latent
+    _, _, _, _, latent = output
+    selected = stage.estimator.select(latent, _DacCodebook(stage.codebook.weight))
+    commitment = (latent - selected.z_q.detach()).square().mean((1, 2))
+    codebook = (selected.z_q - latent.detach()).square().mean((1, 2))
+    return stage.out_proj(selected.z_hat), commitment, codebook, selected.codes[:, 0], latent

@@ -40,11 +40,6 @@ class WeightFile:
         beside: Mapping[str, Any] = self.content["metadata"].get("qcodec", {})
         return beside
 
-    def with_qcodec(self, **values: Any) -> dict[str, Any]:
-        """Give the content with values more, or others, in what ``dac`` passes over."""
-        metadata = {**self.content["metadata"], "qcodec": {**self.qcodec, **values}}
-        return {**self.content, "metadata": metadata}
-
 
 def read_weight_file(path: str | PathLike[str]) -> WeightFile:
     """Read a dictionary with ``state_dict`` and ``metadata``, whose ``kwargs`` are the model's arguments.
@@ -65,7 +60,8 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
     if not isinstance(metadata, Mapping) or not all(isinstance(part, Mapping) for part in parts):
         if isinstance(content, Mapping) and "pytorch-lightning_version" in content:
             raise ValueError(
-                f"{path} is the checkpoint of a run: make a weight file of it, `qcodec export {path} OUT.pth`"
+                f"{path} is the checkpoint of a run: let its name end in .ckpt, or make a weight file of it with "
+                f"`qcodec export {path} OUT.pth`"
             )
         raise ValueError(
             f"{path} is no weight file of `dac`: it must hold 'state_dict', and 'metadata' with 'kwargs', "

@@ -1,24 +1,27 @@
 """Weight files of the Descript Audio Codec, both ways."""
 
 import inspect
+from collections.abc import Mapping
 from os import PathLike
 from typing import BinaryIO
 
 import torch
+from torch import Tensor
 
-from qcodec.codecs.allocator_settings import allocator_from, allocator_settings
+from qcodec.codecs.base import AudioCodec
 from qcodec.codecs.dac.codec import DacCodec
 from qcodec.codecs.dac.package import DAC, published_weight_norm
 from qcodec.codecs.dac.weight_file import WeightFile, read_weight_file
 from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
-from qcodec.quantizers.estimators import GradientEstimator
-from qcodec.quantizers.residual import ResidualVQ
+from qcodec.quantizers.estimators import Estimator
+from qcodec.quantizers.rebuild import build, settings_of
+from qcodec.quantizers.residual import residual_vq
 
 _ALLOCATOR = "quantizer.allocator."  # what the names of an allocator's weights begin with
 
 
 def load_dac(
-    path: str | PathLike[str], estimator: GradientEstimator | None = None, allocator: RateAllocator | None = None
+    path: str | PathLike[str], estimator: Estimator | None = None, allocator: RateAllocator | None = None
 ) -> DacCodec:
     """Build a codec from a weight file of ``dac``: a dictionary with ``state_dict`` and ``metadata``.
 
@@ -50,7 +53,7 @@ def load_dac(
         state = {name: value for name, value in state.items() if not name.startswith(_ALLOCATOR)} | own
     try:
         latent = kwargs["latent_dim"] or kwargs["encoder_dim"] * 2 ** len(kwargs["encoder_rates"])
-        codec = DacCodec(ResidualVQ(latent, **sizes, allocator=allocator, estimator=estimator), **kwargs)
+        codec = DacCodec(residual_vq(latent, **sizes, allocator=allocator, estimator=estimator), **kwargs)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: the sizes in its metadata make no codec: {error}") from None
     try:
@@ -62,15 +65,23 @@ def load_dac(
 
 
 def _allocator_of(file: WeightFile, dropout: float, path: str | PathLike[str]) -> RateAllocator:
-    if "allocator" not in file.qcodec:
+    settings = file.qcodec.get("allocator")
+    if settings is None and "allocator" not in file.qcodec:
         return CodebookDropout(dropout) if dropout else AllCodebooks()
+    if isinstance(settings, dict) and set(settings) >= {"name"}:
+        raise ValueError(f"{path} was written by an earlier version of qcodec: export its checkpoint again")
     try:
-        return allocator_from(file.qcodec["allocator"])
+        allocator = build(settings)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    if not isinstance(allocator, RateAllocator):
+        raise ValueError(f"{path}: a {type(allocator).__name__} is no rate allocator")
+    return allocator
 
 
-def export_dac(codec: DacCodec, path: str | PathLike[str] | BinaryIO) -> None:
+def export_dac(
+    codec: AudioCodec, path: str | PathLike[str] | BinaryIO, extras: Mapping[str, Tensor] | None = None
+) -> None:
     """Write a weight file that ``dac.DAC.load`` and ``python -m dac encode --weights_path`` take.
 
     The published program does not mend the length of odd strides. With such strides what it decodes at once is a few
@@ -78,34 +89,36 @@ def export_dac(codec: DacCodec, path: str | PathLike[str] | BinaryIO) -> None:
     their last frame to within those samples it cannot decode at all, whatever the weights: give it a ``--win_duration``
     shorter than the clip.
 
-    An ``ImportanceMask`` and its weights are written beside what ``dac`` knows: ``load_dac`` gives back the very
-    codec, while ``dac`` passes over them and sends every codebook.
+    An ``ImportanceMask`` and its weights are written beside what ``dac`` knows: ``load_dac`` returns the very codec,
+    while ``dac`` passes over them and sends every codebook. So are ``extras``, tensors such as fitted tables.
 
     Raises:
-        ValueError: For a quantizer other than ``ResidualVQ``, one with weights that ``dac`` has no place for, or an
+        ValueError: For a codec without a counterpart in ``dac``, one with weights that ``dac`` has no place for, or an
             allocator that is not of this project.
     """
-    quantizer = codec.quantizer
-    if not isinstance(quantizer, ResidualVQ):
-        raise ValueError(f"{type(quantizer).__name__} has no counterpart in `dac`: only a ResidualVQ can be exported")
-    dims = quantizer.codebook_dims
-    settings = allocator_settings(quantizer.allocator)
-    kwargs = {
-        "encoder_dim": codec.encoder_dim,
-        "encoder_rates": list(codec.encoder_rates),
-        "latent_dim": codec.latent_dim,
-        "decoder_dim": codec.decoder_dim,
-        "decoder_rates": list(codec.decoder_rates),
-        "n_codebooks": quantizer.n_codebooks,
-        "codebook_size": quantizer.codebook_size,
-        "codebook_dim": dims[0] if len(set(dims)) == 1 else list(dims),
-        "quantizer_dropout": settings.get("probability", 0.0),
-        "sample_rate": codec.sample_rate,
-    }
+    arguments = codec.dac_arguments()
+    if arguments is None:
+        raise ValueError(
+            f"{type(codec).__name__} with {type(codec.quantizer).__name__} has no counterpart in `dac`: write a file "
+            "of qcodec's own, which ends in .safetensors"
+        )
+    deployed = codec.quantizer.deployed()
+    settings = settings_of(deployed.allocator)
+    try:
+        allocator = build(settings)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; or write a file of qcodec's own, which ends in .safetensors, or exchange it first, as in "
+            "`codec.quantizer = codec.quantizer.with_allocator(AllCodebooks())`"
+        ) from None
+    kwargs = {**arguments, "quantizer_dropout": settings["arguments"].get("probability", 0.0)}
     with published_weight_norm(), torch.device("meta"):
         known = set(DAC(**kwargs).state_dict())
-        known |= {f"{_ALLOCATOR}{name}" for name in allocator_from(settings).state_dict()}
-    state = {name: value.detach().cpu().clone() for name, value in codec.state_dict().items()}
+        known |= {f"{_ALLOCATOR}{name}" for name in allocator.state_dict()}
+    weights = {name: value for name, value in codec.state_dict().items() if not name.startswith("quantizer.")}
+    weights |= {f"quantizer.{name}": value for name, value in deployed.state_dict().items()}
+    state = {name: value.detach().cpu().clone() for name, value in weights.items()}
     if extra := sorted(set(state) - known):
         raise ValueError(f"`dac` has no place for the weights {', '.join(extra)}: export a codec without them")
-    torch.save({"state_dict": state, "metadata": {"kwargs": kwargs, "qcodec": {"allocator": settings}}}, path)
+    beside = {"allocator": settings, **({"extras": dict(extras)} if extras else {})}
+    torch.save({"state_dict": state, "metadata": {"kwargs": kwargs, "qcodec": beside}}, path)

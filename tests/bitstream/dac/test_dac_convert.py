@@ -10,12 +10,12 @@ import pytest
 import torch
 from audiotools import AudioSignal
 
-from qcodec import DacCodec, ResidualVQ
+from qcodec import DacCodec, residual_vq
 from qcodec.audio.reading import recording_of
+from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.dac.convert import decode_dac, encode_dac
 from qcodec.bitstream.dac.format import DacFile, read_dac, write_dac
 from qcodec.bitstream.settings import Settings
-from qcodec.bitstream.stream import Bitstream
 from qcodec.codecs.dac.weights import export_dac, load_dac
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # another project's code, as it comes
@@ -30,7 +30,7 @@ def both(request, tmp_path):
     """Give one codec as ours and as theirs."""
     rates = request.param
     torch.manual_seed(0)
-    quantizer = ResidualVQ(4 * 2 ** len(rates), 3, 32, 4)
+    quantizer = residual_vq(4 * 2 ** len(rates), 3, 32, 4)
     export_dac(DacCodec(quantizer, encoder_dim=4, encoder_rates=rates, decoder_dim=8), tmp_path / "model.pth")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -16,11 +16,11 @@ from qcodec import (
     CodebookDropout,
     DacCodec,
     ModifiedSTE,
-    ResidualVQ,
     ScalarQuantizer,
     export_dac,
     load_dac,
     patch_dac,
+    residual_vq,
 )
 from qcodec.codecs.dac.codec import keep_length
 
@@ -39,7 +39,7 @@ def stock_model(rates=(2, 4), **settings):
 
 def tiny_codec(rates=(2, 5), **settings):
     torch.manual_seed(0)
-    quantizer = ResidualVQ(4 * 2 ** len(rates), 3, 32, 4, **settings)
+    quantizer = residual_vq(4 * 2 ** len(rates), 3, 32, 4, **settings)
     return DacCodec(quantizer, encoder_dim=4, encoder_rates=rates, decoder_dim=8)
 
 

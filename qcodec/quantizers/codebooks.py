@@ -1,0 +1,267 @@
+"""Codebooks: the points that embeddings are quantized to, how the nearest is found, and how the points learn."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qcodec.functional import level_value, nearest_code, nearest_level
+from qcodec.quantizers.rebuild import Rebuildable
+
+Metric = Literal["cosine", "euclidean"]
+_MOST_LEVELS = 1 << 24
+
+
+class Codebook(Rebuildable, ABC, nn.Module):
+    """``K`` points in ``d`` dimensions, for embeddings ``(B, N d, T)``: each frame is looked up in N parts.
+
+    N is 1 for vectors of all features, and D for points on a line, on which each value is looked up by itself. A
+    subclass writes ``vectors`` and sets the attributes; its tensor is called ``weight``.
+
+    Attributes:
+        size: Number of points, K.
+        dim: Their dimensions, d.
+        metric: By which the nearest is found; with ``cosine`` embeddings and points are brought to unit length first,
+            as in the Descript Audio Codec (arXiv 2306.06546, section 3.2).
+        learned: Whether the points are a parameter, which the ``codebook`` loss trains.
+    """
+
+    size: int
+    dim: int
+    metric: Metric = "euclidean"
+    learned: bool = False
+
+    @abstractmethod
+    def vectors(self) -> Tensor:
+        """Return the points ``(K, d)``, attached to what they are made of."""
+
+    def quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the nearest points of embeddings ``(B, N d, T)``, of several equally near ones the first.
+
+        Returns:
+            Codes ``(B, N, T)``, int64, and the points ``(B, N d, T)``, attached to the codebook.
+
+        Raises:
+            ValueError: For channels that are no multiple of d.
+        """
+        parts = self._parts(z)
+        codes, points = nearest_code(parts.flatten(0, 1), self.vectors(), self.metric)
+        return codes.view(*parts.shape[:2], -1), points.reshape(z.shape)
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """Return the codes ``(B, N, T)`` of the nearest points."""
+        return self.quantize(z)[0]
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Compute minus the squared distance of embeddings ``(B, N d, T)`` to each point, by ``metric``.
+
+        Returns:
+            ``(B, N, T, K)`` in float32 or wider, attached to ``z`` and the codebook.
+        """
+        wide = torch.promote_types(z.dtype, torch.float32)
+        parts, points = self._parts(z).to(wide).transpose(2, 3), self.vectors().to(wide)
+        if self.metric == "cosine":
+            parts, points = F.normalize(parts, dim=-1), F.normalize(points, dim=-1)
+        return 2 * parts @ points.t() - parts.square().sum(-1, keepdim=True) - points.square().sum(-1)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Return the points ``(B, N d, T)`` of codes ``(B, N, T)``, attached to the codebook."""
+        return F.embedding(codes, self.vectors()).transpose(2, 3).flatten(1, 2)
+
+    def mix(self, weights: Tensor) -> Tensor:
+        """Return the means ``(B, N d, T)`` of all points by weights ``(B, N, T, K)``."""
+        mixed: Tensor = (weights @ self.vectors().to(weights.dtype)).transpose(2, 3)
+        return mixed.flatten(1, 2)
+
+    def observe(self, z: Tensor, codes: Tensor) -> None:
+        """Learn from the frames of one update that are sent, ``(n, d)`` and ``(n,)``; by default nothing is learned."""
+
+    def _parts(self, z: Tensor) -> Tensor:
+        if z.shape[1] % self.dim:
+            raise ValueError(
+                f"{type(self).__name__} has points of {self.dim} dimensions, into which {z.shape[1]} channels cannot "
+                "be divided"
+            )
+        return z.view(z.shape[0], -1, self.dim, z.shape[2])
+
+
+@final
+class Levels(Codebook):
+    """Equally spaced fixed points on a line: level ``k`` is ``(k - (size - 1) / 2) * step``.
+
+    A value half-way between two levels goes to the upper one.
+
+    Args:
+        size: Number of levels.
+        step: Distance between neighbours.
+
+    Raises:
+        ValueError: For fewer than two levels or a step that is not positive.
+
+    Example:
+        >>> Levels(4).quantize(torch.tensor([[[-3.0, 0.0]]]))
+        (tensor([[[0, 2]]]), tensor([[[-1.5000,  0.5000]]]))
+    """
+
+    weight: Tensor
+
+    def __init__(self, size: int = 4, step: float = 1.0) -> None:
+        super().__init__()
+        if size < 2:
+            raise ValueError(f"levels={size} carries no information: give 2 or more")
+        if size > _MOST_LEVELS:
+            raise ValueError(f"levels={size} are more than float32 tells apart: give 2^24 at most")
+        if not 0 < step < math.inf:
+            raise ValueError(f"step={step} is no distance between levels: give a positive number")
+        self.size, self.dim, self.step = size, 1, step
+        self.register_buffer("weight", level_value(torch.arange(size), size, step)[:, None], persistent=False)
+
+    def vectors(self) -> Tensor:
+        """Return the levels ``(K, 1)``."""
+        return self.weight
+
+    def quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the nearest level of each value, by rounding."""
+        return nearest_level(z.detach(), self.size, self.step)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Return the levels' values in float32."""
+        return level_value(codes, self.size, self.step)
+
+
+@final
+class LearnedCodebook(Codebook):
+    """Points that gradients train: by the ``codebook`` loss, and by an estimator that passes gradients to them.
+
+    Args:
+        size: Number of points, 2 or more.
+        dim: Their dimensions.
+        metric: See ``Codebook``.
+
+    Raises:
+        ValueError: For sizes below their least or an unknown metric.
+
+    Example:
+        >>> LearnedCodebook(size=64, dim=4).quantize(torch.randn(2, 4, 10))[0].shape
+        torch.Size([2, 1, 10])
+    """
+
+    learned = True
+
+    def __init__(self, size: int = 1024, dim: int = 8, metric: Metric = "cosine") -> None:
+        super().__init__()
+        check_sizes(size, dim, metric)
+        self.size, self.dim, self.metric = size, dim, metric
+        self.weight = nn.Parameter(torch.empty(size, dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the points from a standard normal distribution, as ``torch.nn.Embedding`` does."""
+        nn.init.normal_(self.weight)
+
+    def vectors(self) -> Tensor:
+        """Return the points."""
+        return self.weight
+
+
+@final
+class EMACodebook(Codebook):
+    """Points that follow the means of what they stand for (arXiv 1711.00937, appendix A.1), with dead-code restart.
+
+    With ``n`` the number of frames of an update that chose a point and ``m`` their sum, ``N <- decay N + (1 - decay)
+    n`` and ``M <- decay M + (1 - decay) m``; the point is ``M / N``, with Laplace smoothing of ``N`` by ``epsilon``. A
+    point whose ``N`` falls below ``least`` is put on a frame of the update drawn at random (arXiv 2107.03312, section
+    III-C). Counts and sums are those of all ranks. The points start as Gaussian noise.
+
+    Args:
+        size: Number of points, 2 or more.
+        dim: Their dimensions.
+        metric: See ``Codebook``; points are not normalised themselves.
+        decay: Of the averages, from 0 to below 1.
+        least: Frames an update below which a point is dead; 0 to let none be restarted.
+        epsilon: Of the smoothing.
+
+    Raises:
+        ValueError: For sizes below their least, an unknown metric or a decay out of its range.
+    """
+
+    weight: Tensor
+    counts: Tensor
+    sums: Tensor
+
+    def __init__(
+        self,
+        size: int = 1024,
+        dim: int = 8,
+        metric: Metric = "euclidean",
+        decay: float = 0.99,
+        least: float = 2.0,
+        epsilon: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        check_sizes(size, dim, metric)
+        if not 0 <= decay < 1 or least < 0:
+            raise ValueError(f"decay={decay} must lie from 0 to below 1, and least={least} must not be negative")
+        self.size, self.dim, self.metric = size, dim, metric
+        self.decay, self.least, self.epsilon = decay, least, epsilon
+        self.register_buffer("weight", torch.randn(size, dim))
+        self.register_buffer("counts", torch.full((size,), max(1.0, least)))
+        self.register_buffer("sums", self.weight * self.counts[:, None])
+
+    def vectors(self) -> Tensor:
+        """Return the points; no gradient trains them."""
+        return self.weight
+
+    @torch.no_grad()
+    def observe(self, z: Tensor, codes: Tensor) -> None:
+        """Move the points towards the means of their frames; new tensors take the place of the old ones."""
+        if not z.is_floating_point() or z.dim() != 2:
+            raise ValueError(f"frames of shape (n, {self.dim}) are observed, not {z.dtype} of {tuple(z.shape)}")
+        z = z.detach().to(self.weight.dtype)
+        n = torch.bincount(codes, minlength=self.size).to(z.dtype)
+        m = torch.zeros_like(self.sums).index_add_(0, codes, z)
+        n, m = _over_ranks(n), _over_ranks(m)
+        self.counts = self.counts.lerp(n, 1 - self.decay)
+        self.sums = self.sums.lerp(m, 1 - self.decay)
+        total = self.counts.sum()
+        smoothed = (self.counts + self.epsilon) / (total + self.size * self.epsilon) * total
+        self.weight = self.sums / smoothed[:, None]
+        self._restart(z)
+
+    def _restart(self, z: Tensor) -> None:
+        """Put dead points on frames ``(n, d)`` drawn at random, those of the first rank on every rank."""
+        drawn = torch.randint(max(1, len(z)), (self.size,), device=z.device)
+        frames = _from_first_rank(z[drawn] if len(z) else self.weight.clone())
+        dead = self.counts < self.least
+        least = max(self.least, self.epsilon)
+        self.weight = torch.where(dead[:, None], frames, self.weight)
+        self.counts = self.counts.masked_fill(dead, least)
+        self.sums = torch.where(dead[:, None], frames * least, self.sums)
+
+
+def check_sizes(size: int, dim: int, metric: str) -> None:
+    """Raise ``ValueError`` for fewer than two points, no dimension, or an unknown metric."""
+    if dim < 1 or size < 2:
+        raise ValueError(f"a codebook needs 2 points of 1 dimension or more, not size={size} and dim={dim}")
+    if metric not in ("cosine", "euclidean"):
+        raise ValueError(f"metric {metric!r} is unknown: choose 'cosine' or 'euclidean'")
+
+
+def _several_ranks() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _over_ranks(value: Tensor) -> Tensor:
+    """Return the sum over all ranks."""
+    if _several_ranks():
+        torch.distributed.all_reduce(value)
+    return value
+
+
+def _from_first_rank(value: Tensor) -> Tensor:
+    if _several_ranks():
+        torch.distributed.broadcast(value, src=0)
+    return value

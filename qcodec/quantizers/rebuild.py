@@ -1,0 +1,175 @@
+"""Parts that remember their constructor's arguments, so that they can be built anew and written to a file."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from importlib import import_module
+from typing import Any, Self
+
+from torch import nn
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+class Rebuildable:
+    """Base of parts that record the arguments of their constructor.
+
+    A subclass does nothing for it. An argument that is a part itself is best kept as an attribute of the same name:
+    what stands there later is what counts.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the constructor by name, with those parts that have been exchanged since.
+
+        Raises:
+            ValueError: Where the constructor takes ``*args``, which have no names.
+        """
+        recorded: dict[str, Any] | None = self.__dict__.get("_arguments", {})
+        if recorded is None:
+            raise ValueError(f"{type(self).__name__} takes *args, which cannot be recorded: give its arguments names")
+        parts = self.__dict__.get("_modules", {})
+        return {name: parts.get(name, value) for name, value in recorded.items()}
+
+    def rebuild(self) -> Self:
+        """Build the same part anew, with all parts in it: weights and codebooks are drawn again.
+
+        Parts that are used twice are used twice in the result too. Modules that record nothing are copied, and reset
+        by their ``reset_parameters`` where they have it.
+
+        Example:
+            >>> from qcodec import AnnealedDither, ScalarQuantizer
+            >>> twin = AnnealedDither(ScalarQuantizer(levels=8), std=0.3, updates=10).rebuild()
+            >>> twin.quantizer.levels, twin.std
+            (8, 0.3)
+        """
+        twin: Self = _rebuilt(self, {})
+        return twin
+
+
+def _recording(init: Callable[..., None]) -> Callable[..., None]:
+    signature = inspect.signature(init)
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+
+    @functools.wraps(init)
+    def recorded(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        arguments: dict[str, Any] = {}
+        for (name, value), kind in list(zip(bound.arguments.items(), kinds, strict=True))[1:]:
+            arguments |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+        unnamed = inspect.Parameter.VAR_POSITIONAL in kinds
+        self.__dict__["_arguments"] = None if unnamed else arguments  # the outermost constructor's come last, and stay
+
+    return recorded
+
+
+def _rebuilt(value: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(value, Rebuildable | nn.Module):
+        if id(value) not in memo:
+            memo[id(value)] = _rebuilt_part(value, memo)
+        return memo[id(value)]
+    if isinstance(value, list | tuple):
+        return type(value)(_rebuilt(each, memo) for each in value)
+    if isinstance(value, dict):
+        return {key: _rebuilt(each, memo) for key, each in value.items()}
+    return value
+
+
+def _rebuilt_part(part: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(part, Rebuildable):
+        return type(part)(**{name: _rebuilt(value, memo) for name, value in part.arguments().items()})
+    copied = deepcopy(part)
+    for module in copied.modules():
+        if callable(reset := getattr(module, "reset_parameters", None)):
+            reset()
+    return copied
+
+
+def settings_of(part: Any) -> Any:
+    """Return a part's class and arguments as numbers, strings, lists and dictionaries, for a file.
+
+    Raises:
+        ValueError: For a part, or an argument of one, that cannot be built from such values.
+
+    Example:
+        >>> from qcodec import CodebookDropout
+        >>> settings_of(CodebookDropout(0.5))
+        {'class': 'qcodec.quantizers.allocators.CodebookDropout', 'arguments': {'probability': 0.5}}
+    """
+    if isinstance(part, _PLAIN):
+        return part
+    if isinstance(part, list | tuple):
+        return [settings_of(each) for each in part]
+    if isinstance(part, Mapping) and "class" not in part and all(isinstance(key, str) for key in part):
+        return {key: settings_of(value) for key, value in part.items()}
+    kind = type(part)
+    if isinstance(part, Rebuildable):
+        arguments = part.arguments()
+    elif dataclasses.is_dataclass(part):
+        arguments = {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init}
+    else:
+        raise ValueError(
+            f"a {kind.__module__}.{kind.__qualname__} cannot be written to a file: pass what it is made of"
+        )
+    if "<locals>" in kind.__qualname__:
+        raise ValueError(f"{kind.__qualname__} is defined inside a function, where no file can name it: move it out")
+    return {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "arguments": {name: settings_of(value) for name, value in arguments.items()},
+    }
+
+
+def build(settings: Any, trust: Sequence[str] = ()) -> Any:
+    """Build what ``settings_of`` described.
+
+    Args:
+        settings: Its result.
+        trust: Modules beside qcodec whose classes may be built, which runs their code.
+
+    Raises:
+        ValueError: For a class of another module, one that is not there, or arguments that do not fit it.
+
+    Example:
+        >>> from qcodec import CodebookDropout
+        >>> build(settings_of(CodebookDropout(0.5))).probability
+        0.5
+    """
+    if isinstance(settings, list):
+        return [build(each, trust) for each in settings]
+    if not isinstance(settings, Mapping):
+        return settings
+    if set(settings) != {"class", "arguments"}:
+        return {key: build(value, trust) for key, value in settings.items()}
+    kind = _class_of(settings["class"], trust)
+    arguments = {name: build(value, trust) for name, value in dict(settings["arguments"]).items()}
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"the settings {sorted(arguments)} do not fit {kind.__name__}: {error}") from None
+
+
+def _class_of(path: Any, trust: Sequence[str]) -> type:
+    module, _, name = str(path).rpartition(".")
+    if not any(module == root or module.startswith(f"{root}.") for root in ("qcodec", *trust)):
+        raise ValueError(
+            f"it is made of {path}, which is not of qcodec: if you trust that code, let it run with --trust "
+            f"{module or path}"
+        )
+    try:
+        kind = getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        raise ValueError(
+            f"there is no class {path}: a newer version of qcodec may have written this, or the module is not in the "
+            "current folder or on PYTHONPATH"
+        ) from None
+    if not isinstance(kind, type) or not (issubclass(kind, Rebuildable) or dataclasses.is_dataclass(kind)):
+        raise ValueError(f"{path} is no part of a codec: it is refused")
+    return kind
