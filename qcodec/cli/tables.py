@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,13 @@ def tables(arguments: Sequence[str]) -> None:
     from qcodec.atomic_write import atomic_write
     from qcodec.bitstream.fitting import tables_to_tensors
     from qcodec.bitstream.tables import fit_tables
-    from qcodec.codecs.model_file import ModelFile, write_model
+    from qcodec.codecs.model_file import read_model, write_model
 
     bitstream = open_model(options)
     fitted = fit_tables(_codes(bitstream, sources), bitstream.sizes, bitstream.per_frame)
+    model = replace(read_model(options.checkpoint, options.trust), extras=tables_to_tensors(fitted))
     with atomic_write(options.output) as file:
-        write_model(file, options.output.name, ModelFile(bitstream.codec, tables_to_tensors(fitted)))
+        write_model(file, options.output.name, model)
     print(options.output)
 
 

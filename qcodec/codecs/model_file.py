@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from qcodec.codecs.base import AudioCodec
-from qcodec.codecs.dac.weight_file import read_weight_file
+from qcodec.codecs.dac.weight_file import read_weight_file, with_extras
 from qcodec.codecs.dac.weights import export_dac, load_dac
 from qcodec.quantizers.rebuild import build, settings_of
 from qcodec.runs.checkpoint import read_checkpoint
@@ -35,10 +35,12 @@ class ModelFile:
     Attributes:
         codec: The codec, in evaluation.
         extras: Tensors beside its weights, such as fitted tables.
+        content: All of the weight file of ``dac`` that it was read from, which is kept where it is written again.
     """
 
     codec: AudioCodec
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    content: Mapping[str, Any] | None = None
 
 
 def load_codec(path: str | PathLike[str], trust: Sequence[str] = ()) -> AudioCodec:
@@ -64,17 +66,18 @@ def read_model(path: str | PathLike[str], trust: Sequence[str] = ()) -> ModelFil
             raise ValueError(
                 f"{source} holds no codec: it is the checkpoint of a surrogate, or of an earlier version of qcodec"
             )
-        if "error" in content[SETTINGS]:
+        if isinstance(content[SETTINGS], dict) and "error" in content[SETTINGS]:
             raise ValueError(f"{source} cannot tell what its codec is made of: {content[SETTINGS]['error']}")
         weights = content["state_dict"].items()
         state = {name.removeprefix("codec."): value for name, value in weights if name.startswith("codec.")}
         return ModelFile(_built(source, content[SETTINGS], state, trust))
     if source.suffix == OWN:
         return _read_own(source, trust)
-    beside = read_weight_file(source).qcodec.get("extras", {})
+    file = read_weight_file(source)
+    beside = file.qcodec.get("extras", {})
     if not isinstance(beside, Mapping) or not all(isinstance(value, Tensor) for value in beside.values()):
         raise ValueError(f"{source} is damaged: what lies beside its weights is no tensors")
-    return ModelFile(load_dac(source).eval(), beside)
+    return ModelFile(load_dac(source).eval(), beside, file.content)
 
 
 def checkpoint_of(path: Path) -> Path:
@@ -99,7 +102,10 @@ def write_model(file: BinaryIO, name: str, model: ModelFile) -> None:
             what cannot be written.
     """
     if not name.endswith(OWN):
-        export_dac(model.codec, file, model.extras)
+        if model.content is None:
+            export_dac(model.codec, file, model.extras)
+        else:
+            torch.save(with_extras(model.content, model.extras), file)
         return
     from safetensors.torch import save
 

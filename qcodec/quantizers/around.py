@@ -10,7 +10,8 @@ input projections learn from the commitment loss alone::
                                   '---- value 0, its gradient --'
 """
 
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 from torch import Tensor
 
@@ -70,6 +71,10 @@ class AroundStage(FrameQuantizer):
     def deployed(self) -> Quantizer:
         """Return the stage."""
         return self.stage.deployed()
+
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return that of the stage."""
+        return self.stage.decoder_identity()
 
 
 @final

@@ -173,15 +173,16 @@ class EMACodebook(Codebook):
 
     With ``n`` the number of frames of an update that chose a point and ``m`` their sum, ``N <- decay N + (1 - decay)
     n`` and ``M <- decay M + (1 - decay) m``; the point is ``M / N``, with Laplace smoothing of ``N`` by ``epsilon``. A
-    point whose ``N`` falls below ``least`` is put on a frame of the update drawn at random (arXiv 2107.03312, section
-    III-C). Counts and sums are those of all ranks. The points start as Gaussian noise.
+    point whose ``N`` falls below a share ``least`` of the mean over all points is put on a frame of the update drawn at
+    random (arXiv 2107.03312, section III-C, where the least is a number of frames and so depends on the batch). Counts
+    and sums are those of all ranks. The points start as Gaussian noise.
 
     Args:
         size: Number of points, 2 or more.
         dim: Their dimensions.
         metric: See ``Codebook``; points are not normalised themselves.
         decay: Of the averages, from 0 to below 1.
-        least: Frames an update below which a point is dead; 0 to let none be restarted.
+        least: Share of the mean count below which a point is dead, 0 to 1; 0 to restart none.
         epsilon: Of the smoothing.
 
     Raises:
@@ -198,18 +199,18 @@ class EMACodebook(Codebook):
         dim: int = 8,
         metric: Metric = "euclidean",
         decay: float = 0.99,
-        least: float = 2.0,
+        least: float = 0.1,
         epsilon: float = 1e-5,
     ) -> None:
         super().__init__()
         check_sizes(size, dim, metric)
-        if not 0 <= decay < 1 or least < 0:
-            raise ValueError(f"decay={decay} must lie from 0 to below 1, and least={least} must not be negative")
+        if not 0 <= decay < 1 or not 0 <= least < 1:
+            raise ValueError(f"decay={decay} and least={least} must lie from 0 to below 1")
         self.size, self.dim, self.metric = size, dim, metric
         self.decay, self.least, self.epsilon = decay, least, epsilon
         self.register_buffer("weight", torch.randn(size, dim))
-        self.register_buffer("counts", torch.full((size,), max(1.0, least)))
-        self.register_buffer("sums", self.weight * self.counts[:, None])
+        self.register_buffer("counts", torch.ones(size))
+        self.register_buffer("sums", self.weight.clone())
 
     def vectors(self) -> Tensor:
         """Return the points; no gradient trains them."""
@@ -235,11 +236,11 @@ class EMACodebook(Codebook):
         """Put dead points on frames ``(n, d)`` drawn at random, those of the first rank on every rank."""
         drawn = torch.randint(max(1, len(z)), (self.size,), device=z.device)
         frames = _from_first_rank(z[drawn] if len(z) else self.weight.clone())
-        dead = self.counts < self.least
-        least = max(self.least, self.epsilon)
+        mean = self.counts.mean()
+        dead = self.counts < self.least * mean
         self.weight = torch.where(dead[:, None], frames, self.weight)
-        self.counts = self.counts.masked_fill(dead, least)
-        self.sums = torch.where(dead[:, None], frames * least, self.sums)
+        self.sums = torch.where(dead[:, None], frames * mean, self.sums)
+        self.counts = torch.where(dead, mean, self.counts)
 
 
 def check_sizes(size: int, dim: int, metric: str) -> None:

@@ -100,7 +100,8 @@ class FSQ(Quantizer):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the levels' values ``(B, D, T)`` in float32."""
-        check_codes(codes, "FSQ", max(self.code_sizes(codes.shape[1] if codes.dim() == 3 else 1)))
+        check_codes(codes, "FSQ")
+        check_codes(codes, "FSQ", max(self.code_sizes(codes.shape[1])))
         return (codes - self.scale) / self.scale
 
 

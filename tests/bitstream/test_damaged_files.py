@@ -69,7 +69,7 @@ def with_chunk(data, frames=None, payload=None):
         (lambda d: d[:-1], "is cut off: 101 of 101 frames are missing"),
         (lambda d: d[: len(d) - 250], "is cut off"),
         (lambda d: d + b"more", "has 4 bytes after its end"),
-        (lambda d: d[:4] + b"\x02\x00" + d[6:], "is of version 2, and this program reads version 1"),
+        (lambda d: d[:4] + b"\x01\x00" + d[6:], "is of version 1, and this program reads version 2"),
         (lambda d: d[:6] + b"\xff\xff\xff\xff" + d[10:], "claims 4294967295 bytes"),
         (lambda d: d[:30] + b"x" + d[31:], "has a damaged header: its checksum is wrong"),
         (lambda d: d[:-3] + bytes([d[-3] ^ 1]) + d[-2:], "is damaged: the checksum of a chunk is wrong"),
@@ -82,7 +82,11 @@ def with_chunk(data, frames=None, payload=None):
         (lambda d: with_header(d, length=0), "length=0: it must be a whole number from 1"),
         (lambda d: with_header(d, length=1e3), r"length=1000\.0: it must be a whole number"),
         (lambda d: with_header(d, channels=256), "channels=256: it must be a whole number from 1 to 255"),
-        (lambda d: with_header(d, stages=3), "is not of its model"),
+        (lambda d: with_header(d, code_sizes=[[37, 9]]), "is not of its model"),
+        (lambda d: with_header(d, code_sizes=[[8, 10**9]]), "none of a .qc file"),
+        (lambda d: with_header(d, code_sizes=[[2**60, 1]]), "none of a .qc file"),
+        (lambda d: with_header(d, code_sizes=[]), "none of a .qc file"),
+        (lambda d: with_header(d, code_sizes=7), "none of a .qc file"),
         (lambda d: with_header(d, hop_length=8), "is not of its model"),
         (lambda d: with_header(d, gain_db=float("inf")), "values that mean nothing"),
         (lambda d: with_header(d, gain_db=1e4), "values that mean nothing"),
@@ -116,11 +120,11 @@ def test_every_prefix_of_a_file_is_refused(data):
 def test_codes_that_the_tables_do_not_hold_are_not_written():
     tables = uniform_tables((8, 8), depth=True)
     for codes in (np.full((1, 2, 3), 8), np.zeros((1, 3, 3), int), np.full((1, 2, 3), -1)):
-        with pytest.raises(ValueError, match=r"use the model's tables|one at least"):
+        with pytest.raises(ValueError, match=r"use the model's|one at least"):
             pack(codes, tables)
-    with pytest.raises(ValueError, match="for frames that send every stage"):
+    with pytest.raises(ValueError, match="for frames that send every code"):
         pack(np.array([[[1, 1], [1, -1]]]), tables.constant(2))
-    with pytest.raises(ValueError, match="skips stages has no file"):
+    with pytest.raises(ValueError, match="what skips some has no file"):
         pack(np.array([[[-1], [1]]]), tables)
 
 

@@ -184,7 +184,8 @@ def test_tables_keep_whatever_else_a_weight_file_holds(codec, tmp_path):
     torch.save(content, tmp_path / "model.pth")
     assert run("tables", "in", "fitted.pth") == 0
     fitted = torch.load(tmp_path / "fitted.pth", weights_only=True)
-    assert set(fitted["metadata"]["qcodec"].pop("tables")) == {"codes", "depth"}
+    extras = fitted["metadata"]["qcodec"].pop("extras")
+    assert set(extras) == {f"tables.codes.{index}" for index in range(len(extras))}
     for part in (fitted, content):
         weights = part.pop("state_dict")
         assert all(torch.equal(value, codec.state_dict()[name]) for name, value in weights.items())

@@ -3,28 +3,14 @@ import re
 import dac
 import pytest
 import torch
-import yaml
 
-from qcodec import DacCodec, ModifiedSTE, ScalarQuantizer, residual_vq
+from qcodec import FSQ, AnnealedDither, DacCodec, ModifiedSTE, ScalarQuantizer, residual_vq
 from qcodec.cli import main
 from qcodec.codecs.dac.weights import load_dac
+from qcodec.codecs.model_file import ModelFile, load_codec, write_model
+from qcodec.quantizers.rebuild import settings_of
 
-CODEC = {
-    "class_path": "qcodec.DacCodec",
-    "init_args": {
-        "encoder_dim": 4,
-        "encoder_rates": [2, 4],
-        "decoder_dim": 8,
-        "quantizer": {
-            "class_path": "qcodec.ResidualVQ",
-            "init_args": {
-                "dim": 16, "n_codebooks": 3, "codebook_size": 32, "codebook_dim": 4,
-                "estimator": {"class_path": "qcodec.ModifiedSTE"},
-            },
-        },
-    },
-}  # fmt: skip
-SCALAR = CODEC["init_args"] | {"quantizer": {"class_path": "qcodec.ScalarQuantizer", "init_args": {"levels": 4}}}
+DAC = "qcodec.codecs.dac.codec.DacCodec"
 
 
 def trained_codec():
@@ -41,15 +27,13 @@ def run(tmp_path):
     codec = trained_codec()
     state = {f"codec.{name}": value for name, value in codec.state_dict().items()}
     state["adversary.discriminator.weight"] = torch.zeros(3)
-    written(tmp_path / "run", CODEC, state)
-    return codec, tmp_path / "run"
+    return codec, written(tmp_path / "run", settings_of(codec), state)
 
 
-def written(folder, codec, state):
+def written(folder, settings, state):
     (folder / "checkpoints").mkdir(parents=True)
-    settings = {"model": {"class_path": "qcodec.tasks.audio.AudioTask", "init_args": {"codec": codec}}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-    torch.save({"state_dict": state, "epoch": 1, "global_step": 2}, folder / "checkpoints" / "last.ckpt")
+    content = {"state_dict": state, "epoch": 1, "global_step": 2, "codec": settings}
+    torch.save(content, folder / "checkpoints" / "last.ckpt")
     return folder
 
 
@@ -77,11 +61,25 @@ def test_a_checkpoint_becomes_a_file_that_dac_loads_to_the_same_audio(run, tmp_p
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["weights.pth"]
 
 
-def test_the_settings_may_lie_elsewhere(run, tmp_path):
+def test_a_run_folder_or_a_moved_checkpoint_serves_as_well(run, tmp_path):
     _, folder = run
-    moved = tmp_path / "alone.ckpt"
-    (folder / "checkpoints" / "last.ckpt").rename(moved)
-    assert export(moved, tmp_path / "weights.pth", "--config", folder / "config.yaml") == 0
+    assert export(folder, tmp_path / "a.pth") == 0
+    (folder / "checkpoints" / "last.ckpt").rename(tmp_path / "alone.ckpt")
+    assert export(tmp_path / "alone.ckpt", tmp_path / "b.pth") == 0
+    x = torch.randn(1, 1, 80)
+    assert torch.equal(load_codec(tmp_path / "a.pth")(x).audio, load_codec(tmp_path / "b.pth")(x).audio)
+
+
+@pytest.mark.parametrize("quantizer", [ScalarQuantizer(4), FSQ((8, 5, 5, 5) * 4), AnnealedDither(FSQ(4), 0.1, 9)])
+def test_a_codec_that_dac_does_not_know_becomes_a_file_of_our_own(tmp_path, quantizer):
+    torch.manual_seed(0)
+    codec, x = DacCodec(quantizer, 4, (2, 4), decoder_dim=8).eval(), torch.randn(2, 1, 80)
+    state = {f"codec.{name}": value for name, value in codec.state_dict().items()}
+    folder = written(tmp_path / "run", settings_of(codec), state)
+    assert export(folder, tmp_path / "x.safetensors") == 0
+    back = load_codec(tmp_path / "x.safetensors")
+    assert torch.equal(back(x).audio, codec(x).audio)
+    assert torch.equal(back.decode(back.encode(x)), codec(x).audio)
 
 
 def test_a_file_is_replaced_only_when_asked_for(run, tmp_path, capsys):
@@ -94,39 +92,51 @@ def test_a_file_is_replaced_only_when_asked_for(run, tmp_path, capsys):
     assert dac.DAC.load(output)
 
 
-def test_a_run_without_settings_is_told(run, tmp_path, capsys):
-    _, folder = run
-    (folder / "config.yaml").unlink()
-    message = refused(capsys, folder / "checkpoints" / "last.ckpt", tmp_path / "x.pth")
-    assert message.endswith("config.yaml: give the settings of the checkpoint's run with --config")
+def of(path, **arguments):
+    return {"class": path, "arguments": arguments}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("model: [", "is no valid YAML"),
-        ("model: {init_args: {systems: {}}}", "names no codec under model.init_args.codec, as a surrogate's settings"),
-        ("just text", "names no codec under model.init_args.codec"),
-        (yaml.safe_dump({"model": {"init_args": {"codec": None}}}), "config.yaml"),
-        (CODEC | {"init_args": {"encoder_dmi": 3}}, "there is no setting 'encoder_dmi': choose one of quantizer, "),
-        (CODEC | {"init_args": {}}, "the weights in .*last.ckpt are not of the codec in .*config.yaml: "),
-        (CODEC | {"class_path": "qcodec.SurrogateCodec", "init_args": {}}, "config.yaml"),
-        (CODEC | {"class_path": "nowhere.Codec"}, "No module named 'nowhere'"),
+        (None, "a NoneType, which is no codec of audio"),
+        (of(DAC, encoder_dmi=3), "the settings .* do not fit DacCodec: .*encoder_dmi"),
+        (of(DAC), "its weights do not fit its settings: "),
+        (of("qcodec.codecs.surrogate.SurrogateCodec"), "a SurrogateCodec, which is no codec of audio"),
+        (of("nowhere.Codec"), "made of nowhere.Codec, which is not of qcodec: .* --trust nowhere"),
+        ({"error": "f.<locals>.C is defined inside a function"}, "cannot tell what its codec is made of: f.<locals>"),
     ],
 )
-def test_settings_that_do_not_fit_are_named(run, tmp_path, capsys, settings, message):
-    _, folder = run
-    text = yaml.safe_dump({"model": {"init_args": {"codec": settings}}}) if isinstance(settings, dict) else settings
-    (folder / "config.yaml").write_text(text)
+def test_settings_that_do_not_fit_are_named(tmp_path, capsys, settings, message):
+    folder = written(tmp_path / "run", settings, {"codec.weight": torch.zeros(1)})
     assert re.search(message, refused(capsys, folder / "checkpoints" / "last.ckpt", tmp_path / "x.pth"))
 
 
-def test_a_quantizer_that_dac_does_not_know_is_named(tmp_path, capsys):
+def test_a_checkpoint_of_the_former_layout_is_told(run, tmp_path, capsys):
+    _, folder = run
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
+    del content["codec"]
+    torch.save(content, checkpoint)
+    assert "it is the checkpoint of a surrogate, or of an earlier" in refused(capsys, folder, tmp_path / "x.pth")
+
+
+def test_a_quantizer_that_dac_does_not_know_is_named_with_the_format_that_does(tmp_path, capsys):
     codec = DacCodec(ScalarQuantizer(4), 4, (2, 4), decoder_dim=8)
     state = {f"codec.{name}": value for name, value in codec.state_dict().items()}
-    folder = written(tmp_path / "run", CODEC | {"init_args": SCALAR}, state)
+    folder = written(tmp_path / "run", settings_of(codec), state)
     message = refused(capsys, folder / "checkpoints" / "last.ckpt", tmp_path / "x.pth")
     assert "ScalarQuantizer has no counterpart in `dac`" in message
+    assert ".safetensors" in message
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 5000, -1])
+def test_a_damaged_file_of_our_own_is_named(tmp_path, keep):
+    with (tmp_path / "whole.safetensors").open("wb") as file:
+        write_model(file, "whole.safetensors", ModelFile(trained_codec()))
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:keep])
+    with pytest.raises(ValueError, match="is damaged, or was not written by `qcodec export`"):
+        load_codec(tmp_path / "cut.safetensors")
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 5000, -1])

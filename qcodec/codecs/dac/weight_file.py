@@ -41,6 +41,12 @@ class WeightFile:
         return beside
 
 
+def with_extras(content: Mapping[str, Any], extras: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return a weight file's content with tensors among what ``dac`` passes over."""
+    beside = {**content["metadata"].get("qcodec", {}), **({"extras": dict(extras)} if extras else {})}
+    return {**content, "metadata": {**content["metadata"], **({"qcodec": beside} if beside else {})}}
+
+
 def read_weight_file(path: str | PathLike[str]) -> WeightFile:
     """Read a dictionary with ``state_dict`` and ``metadata``, whose ``kwargs`` are the model's arguments.
 

@@ -52,8 +52,9 @@ def test_a_codec_of_variable_bitrate_comes_back_with_its_weights_and_settings(tm
     assert (ours.quantized.codes == -1).any()
     allocator = back.quantizer.allocator
     assert {name: getattr(allocator, name) for name in SETTINGS} == SETTINGS
-    assert type(allocator.levels) is type(levels)
-    assert (allocator.levels.low, allocator.levels.high) == (levels.low, levels.high)
+    drawn = allocator.training_levels
+    assert type(drawn) is type(levels)
+    assert (drawn.low, drawn.high) == (levels.low, levels.high)
 
 
 def test_the_file_is_read_as_data_and_holds_plain_settings(tmp_path):
