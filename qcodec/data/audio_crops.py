@@ -21,7 +21,6 @@ from qcodec.random_streams import STREAMS, stream_seed
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 _CONTEXT = 64  # samples of the lower rate on either side of a crop that is resampled, for the filter
-_MEASURED_AT_ONCE = 4  # clips, so that they stay in the processor's cache
 _FULL_SCALE = np.float32(2**-15)  # of 16 bits
 _FILES_IN_A_ROW = 16  # that may fail before the folder is taken to be gone
 
@@ -173,8 +172,7 @@ class CropSource(Dataset[CropBatch]):
         while pending:
             for place in pending:
                 self._fill(crops[place], draws[place], faults)
-            for few in torch.split(torch.tensor(pending), _MEASURED_AT_ONCE):
-                levels[few] = integrated_loudness(audio[few, None], self.sample_rate)
+            levels[pending] = integrated_loudness(audio[pending, None], self.sample_rate)
             pending = [place for place in pending if not self._accepted(draws[place], levels[place].item(), faults)]
         values = torch.tensor([[self._uniform(name, n) for name in ("level", "phase")] for n in numbers])
         return CropBatch(self.transform.apply(audio, self.sample_rate, levels, values)[:, None], tuple(faults))
