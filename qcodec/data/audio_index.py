@@ -14,10 +14,10 @@ import soundfile
 from tqdm import tqdm
 
 from qcodec.atomic_write import atomic_write
+from qcodec.audio.suffixes import AUDIO_SUFFIXES
 
 _log = logging.getLogger(__name__)
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _VERSION = 1
 _BAR_FROM = 500  # fewer files are read before a bar would help
 
@@ -99,7 +99,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
         below.sort()
         for name in names:
             path = os.path.join(at, name)
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith("."):
                 yield os.path.relpath(path, folder), _stamp(path)
 
 
