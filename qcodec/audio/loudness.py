@@ -19,7 +19,7 @@ _CHANNEL_GAINS = (1.0, 1.0, 1.0, 1.41, 1.41)
 
 @final
 class LoudnessMeter:
-    """Measure the integrated loudness of ITU-R BS.1770-4 of audio that arrives in parts.
+    """Measures the integrated loudness of ITU-R BS.1770-4 of audio that arrives in parts.
 
     The signal is K-weighted, cut into blocks of 400 ms that start every 100 ms, and the loudness is ``-0.691 + 10
     log10 sum_c G_c z_c``, where ``z_c`` is channel ``c``'s mean square over the blocks above -70 LUFS and above 10 dB
@@ -121,14 +121,14 @@ def _block(sample_rate: int) -> tuple[int, int]:
 
 
 def _block_power(weighted: np.ndarray, blocks: int, size: int, step: int) -> np.ndarray:
-    """Mean square of blocks of ``(B, C, n)``, all channels together: ``(B, blocks)``."""
+    """Compute the mean square of blocks of ``(B, C, n)``, all channels together: ``(B, blocks)``."""
     gains = np.array(_CHANNEL_GAINS[: weighted.shape[1]]) / size
     parts = (weighted[..., begin : begin + size] for begin in range(0, blocks * step, step))
     return np.stack([np.einsum("bcn,bcn->bc", part, part) @ gains for part in parts], -1)
 
 
 def _gated(power: np.ndarray) -> Tensor:
-    """Loudness of weighted block powers ``(B, blocks)``."""
+    """Compute the gated loudness of weighted block powers ``(B, blocks)``."""
     with np.errstate(divide="ignore", invalid="ignore"):  # silence, and samples that are not finite
         level = _lufs(power)
         loud = level > SILENCE_LUFS

@@ -26,7 +26,7 @@ _FILES_IN_A_ROW = 16  # that may fail before the folder is taken to be gone
 
 
 def frames_needed(samples: int, file_rate: int, sample_rate: int) -> int:
-    """Give the frames of a file from which ``samples`` at ``sample_rate`` come.
+    """Return how many frames of a file at ``file_rate`` make ``samples`` at ``sample_rate``.
 
     Example:
         >>> frames_needed(6080, 24000, 16000)
@@ -36,7 +36,7 @@ def frames_needed(samples: int, file_rate: int, sample_rate: int) -> int:
 
 
 def read_crop(file: AudioFile, start: int, out: Samples, sample_rate: int, memory: AudioMemory | None = None) -> None:
-    """Fill ``out`` with what begins at frame ``start``, as the mean of the channels, at ``sample_rate``.
+    """Read the audio from frame ``start`` on into ``out``, as the mean of the channels, at ``sample_rate``.
 
     Files that are in ``memory`` give the same values without being opened.
 
@@ -98,7 +98,7 @@ class CropBatch:
     faults: tuple[Fault, ...] = ()
 
     def pin_memory(self) -> "CropBatch":
-        """Give the same batch in memory that a GPU copies from directly."""
+        """Return the same batch in memory that a GPU copies from directly."""
         return replace(self, audio=self.audio.pin_memory())
 
 
@@ -113,7 +113,7 @@ class _Draw:
 
 @dataclass(frozen=True)
 class Floor:
-    """What is done to draw no quiet crops.
+    """Rule by which quiet crops are drawn again.
 
     Attributes:
         lufs: Loudness that a crop should exceed, in LUFS.
@@ -138,7 +138,7 @@ class CropSource(Dataset[CropBatch]):
         sample_rate: In Hz.
         seconds: Duration of a crop.
         floor: Loudness that a crop should exceed.
-        transform: What is done to each crop.
+        transform: Changes loudness, peak and phase of each crop.
         seed: Of the random numbers.
         split: Which stream of them: train, val or test.
         memory: Keeps files that have been read.
@@ -155,7 +155,7 @@ class CropSource(Dataset[CropBatch]):
 
     @property
     def samples(self) -> int:
-        """Length of a crop."""
+        """Length of a crop in samples."""
         return int(self.seconds * self.sample_rate)
 
     def __getitems__(self, numbers: list[int]) -> CropBatch:
@@ -178,7 +178,7 @@ class CropSource(Dataset[CropBatch]):
         return CropBatch(self.transform.apply(audio, self.sample_rate, levels, values)[:, None], tuple(faults))
 
     def _accepted(self, draw: _Draw, level: float, faults: list[Fault]) -> bool:
-        """Decide on a crop; if it is refused, move the draw on."""
+        """Return whether a crop is taken; if it is not, move the draw on."""
         if level > self.floor.lufs:
             return True
         draw.tries += 1
