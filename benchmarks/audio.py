@@ -94,6 +94,7 @@ def row(what, theirs, ours, unit):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--clips", type=int, default=32, help="crops at 44.1 kHz for the mel loss")
     parser.add_argument("--device", default="cpu")
     settings = parser.parse_args()
     torch.manual_seed(0)
@@ -106,7 +107,7 @@ def main():
     ):
         sides = [lambda a=audio, r=sample_rate, f=f: f(a, r) for f in (by_pyloudnorm, ours)]
         row(what, *milliseconds(sides, settings.rounds), "ms")
-    for clips, sample_rate in ((2, 16000), (32, 44100)):
+    for clips, sample_rate in ((2, 16000), (settings.clips, 44100)):
         x, y = (0.1 * torch.randn(clips, 1, int(0.38 * sample_rate), device=settings.device) for _ in range(2))
         losses = [kind(sample_rate).to(settings.device) for kind in (PlainMelLoss, MelLoss)]
         sides = [lambda loss=loss, x=x, y=y: forward_and_backward(loss, x, y) for loss in losses]
