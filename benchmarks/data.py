@@ -49,7 +49,8 @@ def stock_batches(folder, sample_rate, batch_size, workers):
 
 
 def our_batches(folder, sample_rate, batch_size, workers, memory_gib):
-    from qcodec.data.audio import AudioFolder, Crops, Subsets
+    from qcodec.data.audio import AudioFolder
+    from qcodec.data.audio_settings import Crops, Subsets
 
     logging.disable()
     subsets = Subsets(train=(".",), val=(), held_out=0.0, max_bad_share=1.0)
@@ -65,7 +66,7 @@ def measure(side, folder, sample_rate, batch_size, workers, batches):
     """Crops per second after the first batches, and per second of this process's own computing."""
     import torch
 
-    from qcodec.data.audio import Crops
+    from qcodec.data.audio_settings import Crops
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

@@ -5,6 +5,8 @@ from lightning import Trainer
 from torch import nn
 
 from qcodec import DetachedNoiseApproximation, Identity, ModifiedSTE, NoiseApproximation, ScalarQuantizer
+from qcodec.data.rounded_gaussian import RoundedGaussian
+from qcodec.data.source import SyntheticSource
 from qcodec.data.synthetic import SyntheticBits
 from qcodec.functional import straight_through
 from qcodec.losses.weights import LossWeights
@@ -44,6 +46,27 @@ class Learned(Quantizer):
         return codes.float()
 
 
+class Signs(SyntheticSource):
+    """A stranger's source: a bit per value, whose R(D) it does not know."""
+
+    features, frames = 4, 6
+
+    def __init__(self, width=6):
+        self.width = width
+
+    def draw(self, streams):
+        return streams.normal((streams.entries, self.features, self.width)).sign()
+
+    def entropy_bits(self):
+        return 4.0
+
+    def rate_distortion(self):
+        return None
+
+    def references(self):
+        return {}
+
+
 SYSTEMS = {
     "none": lambda: System(Identity()),
     "sq_ste_cl": lambda: System(ScalarQuantizer(), CL),
@@ -61,12 +84,13 @@ def make(names, **settings):
     return SurrogateTask({name: SYSTEMS[name]() for name in names}, **settings)
 
 
-def fit(task, epochs=1, updates=12, folder=None, frames=64, checkpoint=None, callbacks=(), **data):
+def fit(task, epochs=1, updates=12, folder=None, frames=64, features=30, checkpoint=None, callbacks=(), **data):
     trainer = Trainer(
         callbacks=list(callbacks),
         max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=folder,
     )  # fmt: skip
-    source = SyntheticBits(frames=frames, updates_per_epoch=updates, updates_per_step=5, held_out_draws=2, **data)
-    trainer.fit(task, source, ckpt_path=checkpoint)
+    source = RoundedGaussian(features, frames)
+    served = SyntheticBits(source, updates_per_epoch=updates, updates_per_step=5, held_out_draws=2, **data)
+    trainer.fit(task, served, ckpt_path=checkpoint)
     return trainer

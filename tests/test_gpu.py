@@ -23,7 +23,9 @@ from qcodec.audio.reading import recording_of
 from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.decoder import Decoder
 from qcodec.bitstream.encoder import Encoder
-from qcodec.data.synthetic import SyntheticBits, SyntheticSource
+from qcodec.data.rounded_gaussian import RoundedGaussian
+from qcodec.data.stream import SyntheticStream
+from qcodec.data.synthetic import SyntheticBits
 from qcodec.losses.weights import LossWeights
 from qcodec.schedules import Cosine
 from qcodec.tasks.surrogate import SurrogateTask
@@ -44,10 +46,10 @@ def test_the_codec_and_its_gradients_agree_with_those_of_the_cpu():
 
 
 def test_data_drawn_on_the_gpu_has_the_same_statistics_and_repeats():
-    source = SyntheticSource(device="cuda")
-    target, observation = source.draw(0)
+    stream = SyntheticStream(RoundedGaussian(), device="cuda")
+    target, observation = stream.draw(0)
     assert target.is_cuda
-    assert torch.equal(target, source.draw(0)[0])
+    assert torch.equal(target, stream.draw(0)[0])
     assert target.var().item() == pytest.approx(0.8846, abs=0.02)
     assert observation.norm().item() == pytest.approx(target.norm().item(), rel=1e-4)
 

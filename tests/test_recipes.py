@@ -19,7 +19,7 @@ SURROGATE = [name for name in RECIPES if name.startswith("surrogate/")]
 AUDIO = [name for name in RECIPES if name not in SURROGATE]
 SHORT = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
 FEW_DRAWS = [
-    "--trainer.max_epochs=1", "--data.init_args.updates_per_epoch=3", "--data.init_args.frames=50",
+    "--trainer.max_epochs=1", "--data.init_args.updates_per_epoch=3", "--data.init_args.source.init_args.frames=50",
     "--data.init_args.held_out_draws=1",
 ]  # fmt: skip
 FEW_CROPS = [

@@ -1,4 +1,4 @@
-"""Audio to be encoded: from a file or a tensor, a block at a time, at the rate of the codec."""
+"""Reading of audio from a file or a tensor, a block at a time, at the rate of the codec."""
 
 import dataclasses
 import math
@@ -28,7 +28,7 @@ class Recording:
         channels: Number of channels.
         original_rate: Its own rate in Hz.
         original_length: Samples per channel at that rate.
-        blocks: Gives the audio from its beginning, in blocks ``(C, n)`` of float32 at the codec's rate.
+        blocks: Returns the audio from its beginning, in blocks ``(C, n)`` of float32 at the codec's rate.
     """
 
     channels: int
@@ -60,12 +60,12 @@ def open_recording(path: Path, sample_rate: int) -> Recording:
 
 
 def opening_name(path: Path) -> Any:
-    """Give the name by which soundfile opens a file, as ``str`` or ``bytes``, also where it is no text."""
+    """Return the name by which soundfile opens a file, as ``str`` or ``bytes``, also where it is no text."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def recording_of(audio: Tensor, sample_rate: int) -> Recording:
-    """Give audio ``(C, L)`` at the codec's rate as a recording.
+    """Return audio ``(C, L)`` at the codec's rate as a recording.
 
     Raises:
         ValueError: For another shape.
@@ -76,7 +76,7 @@ def recording_of(audio: Tensor, sample_rate: int) -> Recording:
 
 
 def watched(recording: Recording, report: Callable[[int], object]) -> Recording:
-    """Give a recording that tells ``report`` of each block's number of samples when it is read."""
+    """Return a recording that calls ``report`` with each block's number of samples when it is read."""
 
     def blocks() -> Iterator[Tensor]:
         for block in recording.blocks():
@@ -87,7 +87,7 @@ def watched(recording: Recording, report: Callable[[int], object]) -> Recording:
 
 
 def loudness_gain(recording: Recording, sample_rate: int, loudness: float | None) -> float:
-    """Give the gain in dB that brings a recording to a loudness in LUFS without clipping.
+    """Compute the gain in dB that brings a recording to a loudness in LUFS without clipping.
 
     Zero where none is asked for, and for silence, which has no loudness.
     """
@@ -102,7 +102,7 @@ def loudness_gain(recording: Recording, sample_rate: int, loudness: float | None
 
 
 def amplified(recording: Recording, gain_db: float) -> Recording:
-    """Give a recording amplified by a gain in dB; itself for none."""
+    """Return a recording amplified by a gain in dB; itself for none."""
     if not gain_db:
         return recording
     gain = 10 ** (gain_db / 20)

@@ -1,4 +1,4 @@
-"""Decoded audio to a file, a block at a time."""
+"""Writing of audio files, a block at a time."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _FORMATS = {"OPUS": "OGG", "AIF": "AIFF"}  # by the ending, where that is not th
 @final
 @dataclass(frozen=True)
 class AudioFormat:
-    """What an audio file is to be.
+    """Format and length of an audio file.
 
     Attributes:
         sample_rate: In Hz.
         channels: Number of channels.
-        length: Samples per channel; what is beyond is cut.
+        length: Samples per channel; longer audio is cut.
         subtype: Sample format such as ``FLOAT``; the usual one of the file's ending if ``None``.
     """
 
@@ -39,7 +39,7 @@ def write_audio(path: Path, blocks: Iterable[Tensor], rate: int, wanted: AudioFo
         path: File such as ``out.wav``; it appears when it is whole.
         blocks: ``(C, n)`` each.
         rate: Their rate in Hz; they are resampled where another is wanted.
-        wanted: What is to be written.
+        wanted: The format to write.
 
     Raises:
         ValueError: For an ending or sample format that cannot be written.

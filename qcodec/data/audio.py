@@ -1,93 +1,39 @@
-"""Speech and music in crops, for training a codec."""
+"""Data modules of speech and music in crops, for training a codec."""
 
 import os
 import zlib
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
+from typing import final
 
 from lightning import LightningDataModule
 
+from qcodec.audio.suffixes import AUDIO_SUFFIXES
 from qcodec.data.audio_crops import CropSource, Floor, frames_needed
-from qcodec.data.audio_index import SUFFIXES, AudioFile, AudioIndex, Fault, index_audio
+from qcodec.data.audio_index import AudioFile, AudioIndex, Fault, index_audio
 from qcodec.data.audio_loader import BatchPlan, HeldOutLoader, TrainingLoader
 from qcodec.data.audio_memory import AudioMemory
 from qcodec.data.audio_report import AudioReport
+from qcodec.data.audio_settings import Crops, Subsets
 from qcodec.data.audio_transforms import CropTransform
 
-_CORPORA = ("", "LibriTTS", "LibriTTS_R", "LibriSpeech")  # where subsets lie below the root
 _HELD_OUT_BATCH = 4  # as many times the samples of a training batch: without gradients it takes less memory
 
 
-@dataclass(frozen=True)
-class Subsets:
-    """Which files serve for what: subsets of LibriTTS or LibriSpeech by name, or any folders below the root.
-
-    Attributes:
-        train: Subsets to train on; ``.`` for the root itself.
-        val: Subsets to validate on; if empty, ``held_out`` of the training files.
-        test: Subsets to test on; if empty, those of validation, in other crops.
-        held_out: Share of the training files that is kept for validation, chosen by a hash of the path.
-        max_bad_share: Share of the files that may be unreadable, empty, silent or shorter than a training crop.
-    """
-
-    train: tuple[str, ...] = ("dev-clean",)
-    val: tuple[str, ...] = ("test-clean",)
-    test: tuple[str, ...] = ()
-    held_out: float = 0.05
-    max_bad_share: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name in ("held_out", "max_bad_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"subsets.{name} is {getattr(self, name)}: give a share between 0 and 1")
-        if not self.train:
-            raise ValueError("subsets.train is empty: name a subset, or '.' for the root itself")
-
-
-@dataclass(frozen=True)
-class Crops:
-    """Which crops are drawn, and what is kept in memory to draw them fast; that does not change them.
-
-    Attributes:
-        duration: Of a training crop, in seconds.
-        val_duration: Of a crop for validation and test, in seconds; shorter files are left out there.
-        val_crops: How many crops validation and test have each, rounded up to a multiple of the ranks.
-        updates_per_epoch: Batches in an epoch of training.
-        floor_lufs: Loudness that a crop should exceed, in LUFS.
-        tries: Draws from one file for the sake of the floor.
-        memory_gib: Memory for 16-bit wav and flac files of training, for each rank with its workers, in GiB; 0 to read
-            each crop from its file.
-    """
-
-    duration: float = 0.38
-    val_duration: float = 2.0
-    val_crops: int = 100
-    updates_per_epoch: int = 1000
-    floor_lufs: float = -40.0
-    tries: int = 8
-    memory_gib: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("duration", "val_duration", "val_crops", "updates_per_epoch", "tries"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"crops.{name} is {getattr(self, name)}: give a value above 0")
-        if self.memory_gib < 0:
-            raise ValueError(f"crops.memory_gib is {self.memory_gib}: give 0 or more")
-
-
-class AudioFolder(LightningDataModule):
-    """Serves crops ``(B, 1, L)`` of LibriTTS, LibriSpeech or any folder of wav, flac, ogg and mp3 files.
+class AudioCrops(LightningDataModule, ABC):
+    """Serves crops ``(B, 1, L)`` of audio files for training, validation and test.
 
     The recipe of the Descript Audio Codec (arXiv 2306.06546, section 4.2): crops above a loudness floor, brought to one
-    loudness, limited in their peak and shifted in phase.
+    loudness, limited in their peak and shifted in phase. A subclass says where a data set keeps its subsets.
 
     Args:
-        root: Folder that holds the subsets, directly or in a folder ``LibriTTS`` or ``LibriSpeech``.
+        root: Folder that holds the audio.
         sample_rate: Of the crops, in Hz; files at other rates are resampled.
         batch_size: Crops in a training batch of one rank.
-        subsets: Which files serve for what.
+        subsets: Which files serve for what; ``usual_subsets`` if left out.
         crops: Which crops are drawn.
-        transform: What is done to each crop.
+        transform: How the loudness, peak and phase of a crop are changed.
         seed: Of the random draws.
         workers: Processes that prepare batches for each rank; 0 to prepare them in the training process.
 
@@ -113,12 +59,24 @@ class AudioFolder(LightningDataModule):
             if value < least:
                 raise ValueError(f"data setting {name} is {value}: give {least} or more")
         self.root, self.sample_rate, self.batch_size = Path(root).expanduser(), sample_rate, batch_size
-        self.subsets, self.crops, self.transform = subsets or Subsets(), crops or Crops(), transform or CropTransform()
+        self.subsets, self.crops, self.transform = (
+            subsets or self.usual_subsets(),
+            crops or Crops(),
+            transform or CropTransform(),
+        )
         self.seed, self.workers = seed, workers
         self._sources: dict[str, tuple[CropSource, AudioReport]] = {}
 
+    @abstractmethod
+    def usual_subsets(self) -> Subsets:
+        """Return the subsets that are served where the settings name none."""
+
+    @abstractmethod
+    def corpus_folders(self) -> tuple[str, ...]:
+        """Return the folders below the root that may hold a subset, the first choice first; ``""`` for the root."""
+
     def prepare_data(self) -> None:
-        """Build the index of every folder, in one process."""
+        """Index every folder, in one process."""
         for names in (self.subsets.train, self.subsets.val, self.subsets.test):
             self._index(names)
 
@@ -166,7 +124,7 @@ class AudioFolder(LightningDataModule):
         rank, folder = (self.trainer.global_rank, self.trainer.default_root_dir) if self.trainer else (0, None)
         table = Path(folder, f"audio_{split}_rank{rank}.csv" if rank else f"audio_{split}.csv") if folder else None
         report = AudioReport(split, len(index.files) + len(index.faults), self.subsets.max_bad_share, table)
-        report.quiet = rank != 0  # what all ranks find at the start is told by one
+        report.quiet = rank != 0  # all ranks find the same at the start
         usable = [file for file in index.files if self._fits(file, self.crops.duration)]
         short = set(index.files) - set(usable)
         report.add([*index.faults, *(Fault(f.path, f"lasts {f.seconds:.2f} s, less than a crop") for f in short)])
@@ -185,7 +143,7 @@ class AudioFolder(LightningDataModule):
         return file.frames >= frames_needed(int(seconds * self.sample_rate), file.sample_rate, self.sample_rate)
 
     def _split(self, split: str) -> AudioIndex:
-        """Find the files of a split, none of which is in training as well."""
+        """Return the files of a split, none of which is in training as well."""
         train = self._index(self.subsets.train)
         names = self.subsets.test or self.subsets.val if split == "test" else self.subsets.val
         if not names:
@@ -203,20 +161,20 @@ class AudioFolder(LightningDataModule):
         files = {file.path: file for part in parts for file in part.files}
         faults = {fault.path: fault for part in parts for fault in part.faults}
         if not files and not faults and names:
-            raise ValueError(f"there are no {', '.join(SUFFIXES)} files in {self.root} for {', '.join(names)}")
+            raise ValueError(f"there are no {', '.join(AUDIO_SUFFIXES)} files in {self.root} for {', '.join(names)}")
         return AudioIndex(tuple(files.values()), tuple(faults.values()))
 
     def _folder(self, name: str) -> Path:
-        for corpus in _CORPORA:
+        for corpus in self.corpus_folders():
             if (self.root / corpus / name).is_dir():
                 return (self.root / corpus / name).resolve()
         if not self.root.is_dir():
-            raise ValueError(f"there is no folder {self.root}: set data.root to where the audio lies")
+            raise ValueError(f"there is no folder {self.root}: set data.init_args.root to where the audio lies")
         there = sorted(path.name for path in self.root.iterdir() if path.is_dir())
         raise ValueError(f"{self.root} has no subset {name!r}; it has {', '.join(there) or 'no folders'}")
 
     def _part(self, index: AudioIndex, held_out: bool) -> AudioIndex:
-        """Give the files whose path's hash lies in the held-out share, or the others; a moved root does not matter."""
+        """Return the files whose path below the root has a hash in the held-out share, or the others."""
 
         def chosen(path: str) -> bool:
             name = os.path.relpath(path, self.root.resolve())
@@ -225,3 +183,41 @@ class AudioFolder(LightningDataModule):
 
         files = tuple(file for file in index.files if chosen(file.path))
         return AudioIndex(files, tuple(fault for fault in index.faults if chosen(fault.path)))
+
+
+@final
+class AudioFolder(AudioCrops):
+    """Serves any folder of audio files: all of it, a share held out for validation, unless subfolders are named.
+
+    Example:
+        >>> AudioFolder("recordings").subsets.train
+        ('.',)
+    """
+
+    def usual_subsets(self) -> Subsets:
+        """Return the whole folder."""
+        return Subsets()
+
+    def corpus_folders(self) -> tuple[str, ...]:
+        """Return the root."""
+        return ("",)
+
+
+@final
+class LibriTTS(AudioCrops):
+    """Serves LibriTTS (arXiv 1904.02882), LibriTTS-R or LibriSpeech by the names of their subsets.
+
+    The subsets lie directly in the root, or in a folder of it that has the data set's name.
+
+    Example:
+        >>> LibriTTS("data").subsets.val
+        ('test-clean',)
+    """
+
+    def usual_subsets(self) -> Subsets:
+        """Return those of arXiv 2502.04770: dev-clean to train on, test-clean to validate on."""
+        return Subsets(train=("dev-clean",), val=("test-clean",))
+
+    def corpus_folders(self) -> tuple[str, ...]:
+        """Return the root and the folders that the archives unpack into."""
+        return ("", "LibriTTS", "LibriTTS_R", "LibriSpeech")

@@ -21,13 +21,12 @@ from qcodec.random_streams import STREAMS, stream_seed
 Samples = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 _CONTEXT = 64  # samples of the lower rate on either side of a crop that is resampled, for the filter
-_MEASURED_AT_ONCE = 4  # clips, so that they stay in the processor's cache
 _FULL_SCALE = np.float32(2**-15)  # of 16 bits
 _FILES_IN_A_ROW = 16  # that may fail before the folder is taken to be gone
 
 
 def frames_needed(samples: int, file_rate: int, sample_rate: int) -> int:
-    """Give the frames of a file from which ``samples`` at ``sample_rate`` come.
+    """Return how many frames of a file at ``file_rate`` make ``samples`` at ``sample_rate``.
 
     Example:
         >>> frames_needed(6080, 24000, 16000)
@@ -37,7 +36,7 @@ def frames_needed(samples: int, file_rate: int, sample_rate: int) -> int:
 
 
 def read_crop(file: AudioFile, start: int, out: Samples, sample_rate: int, memory: AudioMemory | None = None) -> None:
-    """Fill ``out`` with what begins at frame ``start``, as the mean of the channels, at ``sample_rate``.
+    """Read the audio from frame ``start`` on into ``out``, as the mean of the channels, at ``sample_rate``.
 
     Files that are in ``memory`` give the same values without being opened.
 
@@ -99,7 +98,7 @@ class CropBatch:
     faults: tuple[Fault, ...] = ()
 
     def pin_memory(self) -> "CropBatch":
-        """Give the same batch in memory that a GPU copies from directly."""
+        """Return the same batch in memory that a GPU copies from directly."""
         return replace(self, audio=self.audio.pin_memory())
 
 
@@ -114,7 +113,7 @@ class _Draw:
 
 @dataclass(frozen=True)
 class Floor:
-    """What is done to draw no quiet crops.
+    """Rule by which quiet crops are drawn again.
 
     Attributes:
         lufs: Loudness that a crop should exceed, in LUFS.
@@ -139,7 +138,7 @@ class CropSource(Dataset[CropBatch]):
         sample_rate: In Hz.
         seconds: Duration of a crop.
         floor: Loudness that a crop should exceed.
-        transform: What is done to each crop.
+        transform: Changes loudness, peak and phase of each crop.
         seed: Of the random numbers.
         split: Which stream of them: train, val or test.
         memory: Keeps files that have been read.
@@ -156,7 +155,7 @@ class CropSource(Dataset[CropBatch]):
 
     @property
     def samples(self) -> int:
-        """Length of a crop."""
+        """Length of a crop in samples."""
         return int(self.seconds * self.sample_rate)
 
     def __getitems__(self, numbers: list[int]) -> CropBatch:
@@ -173,14 +172,13 @@ class CropSource(Dataset[CropBatch]):
         while pending:
             for place in pending:
                 self._fill(crops[place], draws[place], faults)
-            for few in torch.split(torch.tensor(pending), _MEASURED_AT_ONCE):
-                levels[few] = integrated_loudness(audio[few, None], self.sample_rate)
+            levels[pending] = integrated_loudness(audio[pending, None], self.sample_rate)
             pending = [place for place in pending if not self._accepted(draws[place], levels[place].item(), faults)]
         values = torch.tensor([[self._uniform(name, n) for name in ("level", "phase")] for n in numbers])
         return CropBatch(self.transform.apply(audio, self.sample_rate, levels, values)[:, None], tuple(faults))
 
     def _accepted(self, draw: _Draw, level: float, faults: list[Fault]) -> bool:
-        """Decide on a crop; if it is refused, move the draw on."""
+        """Return whether a crop is taken; if it is not, move the draw on."""
         if level > self.floor.lufs:
             return True
         draw.tries += 1

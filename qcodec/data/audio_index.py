@@ -1,4 +1,4 @@
-"""Which audio files a folder holds, and how long they are: found once, and kept."""
+"""Index of the audio files in a folder and their lengths, kept between runs."""
 
 import hashlib
 import json
@@ -14,10 +14,10 @@ import soundfile
 from tqdm import tqdm
 
 from qcodec.atomic_write import atomic_write
+from qcodec.audio.suffixes import AUDIO_SUFFIXES
 
 _log = logging.getLogger(__name__)
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _VERSION = 1
 _BAR_FROM = 500  # fewer files are read before a bar would help
 
@@ -27,10 +27,10 @@ class AudioFile:
     """A file that can be read.
 
     Attributes:
-        path: Where it lies.
-        frames: Its length, in samples of its own rate.
+        path: Its path.
+        frames: Samples per channel, at its own rate.
         sample_rate: In Hz.
-        channels: How many it has.
+        channels: Number of channels.
     """
 
     path: str
@@ -40,7 +40,7 @@ class AudioFile:
 
     @property
     def seconds(self) -> float:
-        """Duration."""
+        """Duration in seconds."""
         return self.frames / self.sample_rate
 
 
@@ -63,7 +63,7 @@ class AudioIndex:
 def index_audio(folder: Path) -> AudioIndex:
     """Find the audio files in ``folder`` and below; files that are unchanged since the last time are not opened.
 
-    What is known of a file counts as long as its size and its time of change are the same. It is kept in
+    Length, rate and channels of a file are kept as long as its size and its time of change are the same, in
     ``$QCODEC_CACHE``, or else in ``qcodec`` under the user's cache folder.
 
     Raises:
@@ -88,7 +88,7 @@ def index_audio(folder: Path) -> AudioIndex:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Names below ``folder`` with size and time of change; links to folders are followed, each folder once."""
+    """Yield names below ``folder`` with size and time of change; links to folders are followed, each folder once."""
     seen = set()
     for at, below, names in os.walk(folder, followlinks=True):
         place = os.stat(at)
@@ -99,7 +99,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
         below.sort()
         for name in names:
             path = os.path.join(at, name)
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith("."):
                 yield os.path.relpath(path, folder), _stamp(path)
 
 
@@ -134,7 +134,7 @@ def _inspect(path: str) -> tuple[int, int, int] | Fault:
 
 
 def reading_fault(path: str, error: Exception) -> Fault:
-    """Say in a few words why a file could not be read."""
+    """Return why a file could not be read, in a few words."""
     try:
         open(path, "rb").close()  # soundfile calls a missing file a system error
     except OSError as system_error:
@@ -150,7 +150,7 @@ def _cache_file(folder: Path) -> Path:
 
 
 def _load(cache: Path) -> dict[str, list[int]]:
-    """Read what is known; nothing is, if the file is missing, damaged or of another version."""
+    """Read the kept entries by name; none if the file is missing, damaged or of another version."""
     try:
         content = json.loads(cache.read_text(encoding="ascii"))
         files: dict[str, list[int]] = content["files"]

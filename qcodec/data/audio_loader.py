@@ -1,4 +1,4 @@
-"""Serves crops in batches, to several ranks and through worker processes."""
+"""Loaders of crops in batches, for several ranks and worker processes."""
 
 import os
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ class BatchPlan:
         size: Crops in a batch.
         batches: Batches in an epoch.
         rank: Rank of the process.
-        ranks: How many there are.
+        ranks: Number of processes that train together.
     """
 
     size: int
@@ -32,7 +32,7 @@ class BatchPlan:
     ranks: int = 1
 
     def numbers(self, batch: int) -> list[int]:
-        """Give the numbers of the crops of a batch.
+        """Return the numbers of the crops of a batch.
 
         Example:
             >>> BatchPlan(size=2, batches=10, rank=1, ranks=2).numbers(3)
@@ -61,7 +61,7 @@ class CropLoader(ABC):
 
     @abstractmethod
     def position(self) -> tuple[int, int]:
-        """Give the number of the next batch, and how many are left in its epoch."""
+        """Return the number of the next batch, and how many are left in its epoch."""
 
     def __len__(self) -> int:
         return self.plan.batches
@@ -89,7 +89,7 @@ class HeldOutLoader(CropLoader):
     """The same batches each time."""
 
     def position(self) -> tuple[int, int]:
-        """Begin at the first batch."""
+        """Return the first batch, and the whole epoch."""
         return 0, self.plan.batches
 
 
@@ -97,7 +97,7 @@ class HeldOutLoader(CropLoader):
 class TrainingLoader(CropLoader):
     """New batches in each epoch, beginning where the trainer's count of batches stands, also within an epoch.
 
-    What the workers have prepared beyond that count does not matter.
+    Batches that workers have prepared beyond that count are dropped.
 
     Attributes:
         trainer: Set by the data module; without one, each pass serves the first epoch.
@@ -106,22 +106,22 @@ class TrainingLoader(CropLoader):
     trainer: Trainer | None = None
 
     def position(self) -> tuple[int, int]:
-        """Take both from the trainer."""
+        """Return the trainer's counts."""
         if self.trainer is None:
             return 0, self.plan.batches
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
         return progress.total.completed, self.plan.batches - progress.current.completed
 
     def state_dict(self) -> dict[str, int]:
-        """Add nothing to the trainer's counts; the method tells Lightning that training may resume here."""
+        """Return nothing beside the trainer's counts; that the method exists lets Lightning resume within an epoch."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Do nothing: see ``position``."""
+        """Accept the empty state: see ``position``."""
 
 
 def _processors() -> int:
-    """How many processors this process may use."""
+    """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

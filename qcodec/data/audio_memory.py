@@ -1,4 +1,4 @@
-"""Audio files kept in memory."""
+"""Memory of audio files, shared by worker processes."""
 
 import mmap
 from typing import final
@@ -8,7 +8,7 @@ import soundfile
 
 from qcodec.data.audio_index import AudioFile
 
-_KEPT_SUFFIXES = (".wav", ".flac")  # what decodes to the same samples wherever reading begins
+_KEPT_SUFFIXES = (".wav", ".flac")  # they decode to the same samples wherever reading begins
 _UNKNOWN, _HELD, _LEFT_OUT = range(3)
 
 
@@ -45,11 +45,11 @@ class AudioMemory:
         self._states = np.frombuffer(shared, np.uint8, len(self._places), end)
 
     def __reduce__(self) -> tuple[type["AudioMemory"], tuple[tuple[AudioFile, ...], int]]:
-        """Begin anew in a process that is not forked."""
+        """Pickle the arguments: a process that is not forked begins anew."""
         return AudioMemory, (self._files, self._budget)
 
     def samples(self, file: AudioFile) -> np.ndarray | None:
-        """Give the whole file ``(N, C)``, int16, or none if it is not kept, or cannot be read as the index says."""
+        """Return the whole file ``(N, C)``, int16; ``None`` if it is not kept, or cannot be read as the index says."""
         if file.path not in self._places:
             return None
         number, begin = self._places[file.path]
@@ -60,7 +60,7 @@ class AudioMemory:
 
 
 def _decode(file: AudioFile, out: np.ndarray) -> bool:
-    """Read a whole file if it has 16 bits and is as the index says."""
+    """Read a whole file and return true, if it has 16 bits and is as the index says."""
     try:
         with soundfile.SoundFile(file.path) as opened:
             found = opened.samplerate, opened.channels, opened.frames, opened.subtype

@@ -1,4 +1,4 @@
-"""What is said about audio files that are not as they should be."""
+"""Messages and a table about audio files that are not as they should be."""
 
 import csv
 import logging
@@ -14,17 +14,17 @@ _NAMED = 10  # files that one message names; the table names all
 
 @final
 class AudioReport:
-    """Counts the faults of a set of files, tells each once, and ends a run that has too many.
+    """Counts the faults of a set of files, logs each once, and ends a run that has too many.
 
     Args:
-        name: What the files are for.
-        total: How many there are, good and bad.
+        name: The split that the files are for.
+        total: Number of files, good and bad.
         max_bad_share: Share of them that may be bad.
-        table: CSV file that lists every file with a fault or a peculiarity, if a place for it is known.
+        table: CSV file to write, which lists every file with a fault or a peculiarity; ``None`` for none.
 
     Attributes:
-        faults: Why each bad file is bad, by path.
-        quiet: While true, faults are counted but not told.
+        faults: Reason for each bad file, by path.
+        quiet: While true, faults are counted but not logged.
     """
 
     def __init__(self, name: str, total: int, max_bad_share: float, table: Path | None = None) -> None:
@@ -34,7 +34,7 @@ class AudioReport:
         self._rows: list[tuple[str, str]] = []
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Take note of faults; those of files that are known to be bad are not told again.
+        """Count faults and log them, once for each file.
 
         Raises:
             ValueError: If more than the share is bad.
@@ -53,7 +53,7 @@ class AudioReport:
             )
 
     def note(self, files: Iterable[AudioFile], sample_rate: int) -> None:
-        """Tell which files are used but not as they are: mixed down, or resampled."""
+        """Log which files are mixed down or resampled."""
         files = list(files)
         mixed = {f.path: f"has {f.channels} channels" for f in files if f.channels > 1}
         resampled = {f.path: f"is at {f.sample_rate} Hz" for f in files if f.sample_rate != sample_rate}
@@ -61,7 +61,7 @@ class AudioReport:
         self._tell(resampled, f"resampled to {sample_rate} Hz")
 
     def set_aside(self, files: Iterable[AudioFile], seconds: float) -> None:
-        """Tell which good files are too short for crops of this many seconds."""
+        """Log which good files are too short for crops of this many seconds."""
         short = {f.path: f"lasts {f.seconds:.2f} s" for f in files}
         self._tell(short, f"too short for crops of {seconds:g} s, left out")
 

@@ -1,4 +1,4 @@
-"""What is done to a crop of audio before it is served."""
+"""Loudness, peak and phase of the crops that are served."""
 
 import math
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def _add_frames(frames: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _envelope(size: int, length: int) -> Tensor:
-    """Sum of the squared windows over each of ``length`` samples."""
+    """Return the sum of the squared windows over each of ``length`` samples."""
     count = length // (size // 4) + 1
     return _add_frames(_hann(size).square().expand(1, count, size))[0, size // 2 : size // 2 + length]
 

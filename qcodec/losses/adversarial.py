@@ -22,7 +22,7 @@ class Adversary(nn.Module):
     * feature matching ``sum_kj mean |f_kj(fake) - f_kj(real)|``.
 
     Args:
-        discriminator: Gives for audio ``(B, 1, L)`` a list of feature maps for each of its discriminators, as
+        discriminator: Returns for audio ``(B, 1, L)`` a list of feature maps for each of its discriminators, as
             ``qcodec.codecs.dac.discriminator.DacDiscriminator`` does.
 
     Example:
@@ -44,7 +44,7 @@ class Adversary(nn.Module):
         self.discriminator = discriminator
 
     def discriminator_loss(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Give the discriminator's loss, a scalar; no gradient reaches either signal.
+        """Compute the discriminator's loss, a scalar; no gradient reaches either signal.
 
         Raises:
             ValueError: Where ``fake`` and ``real`` are not both ``(B, 1, L)``.
@@ -57,7 +57,7 @@ class Adversary(nn.Module):
         return torch.stack(of_fake + of_real).sum()
 
     def generator_losses(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """Give the codec's losses, scalars named ``adversarial`` and ``feature_matching``.
+        """Compute the codec's losses, scalars named ``adversarial`` and ``feature_matching``.
 
         The gradient reaches ``fake`` alone: the discriminator's weights get none, which spares a third of the work.
 
@@ -96,7 +96,7 @@ def _check(fake: Tensor, real: Tensor) -> None:
 
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
-    """Let no weight of a module take part in gradients."""
+    """Exclude the weights of a module from gradients."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

@@ -1,6 +1,7 @@
 """Distances between audio signals in the frequency domain."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -63,7 +64,7 @@ class MelLoss(nn.Module):
             self.register_buffer(f"adjoint{index}", adjoint, persistent=False)
 
     def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
-        """Give the distance, a scalar; the gradient, which has no gradient itself, reaches the estimate alone.
+        """Compute the distance, a scalar; the gradient, which has no gradient itself, reaches the estimate alone.
 
         Args:
             estimate: ``(B, 1, L)`` with ``L`` above half the longest window.
@@ -120,7 +121,7 @@ class _Scale:
         return spectrum
 
     def spectrum_adjoint(self, grad: Tensor, length: int) -> Tensor:
-        """Give the gradient of signals of ``length`` samples for that of their spectrum, with ``adjoint``'s halves."""
+        """Compute the gradient of ``length`` samples from that of their spectrum, weighted as ``adjoint`` is."""
         width, hop = len(self.window), len(self.window) // 4
         frames = torch.fft.irfft(grad, n=width, norm="forward").mul_(self.window)
         clips, count, _ = frames.shape
@@ -136,7 +137,13 @@ class _Scale:
 
 
 class _LogMelDistance(torch.autograd.Function):
-    """Mean absolute difference of log mel spectrograms; the gradient is at hand once the value is."""
+    """Mean absolute difference of log mel spectrograms, whose gradient is computed with the value.
+
+    Only the gradient, of the signal's size, is kept for the backward pass: for 32 crops of 0.38 s at 44.1 kHz 16 MB
+    instead of the 152 MB of intermediate spectra that autograd keeps, and 0.73 s instead of 1.13 s for both passes; for
+    two crops at 16 kHz 0.4 MB instead of 3.5 MB, and 18 ms instead of 25 ms (``benchmarks/audio.py``, one thread of a
+    Xeon).
+    """
 
     @staticmethod
     def forward(ctx: Any, estimate: Tensor, target: Tensor, scale: _Scale) -> Tensor:
@@ -161,17 +168,16 @@ class _LogMelDistance(torch.autograd.Function):
 
 
 def mel_filters(sample_rate: int, window: int, n_mels: int) -> Tensor:
-    """Give triangular filters of equal area on Slaney's mel scale, ``(window / 2 + 1, n_mels)``.
+    """Return triangular filters of equal area on Slaney's mel scale, ``(window / 2 + 1, n_mels)``.
 
-    The scale is linear to 1000 Hz (15 mel) and logarithmic above, by a factor of 6.4 in 27 mel (M. Slaney, Auditory
-    Toolbox, 1998). Filters reach from 0 Hz to half the sampling rate; where the window resolves fewer frequencies
-    than there are filters, some filters are empty.
+    The scale is linear to 1000 Hz and logarithmic above (M. Slaney, Auditory Toolbox, 1998). Filters reach from 0 Hz to
+    half the sampling rate; where the window resolves fewer frequencies than there are filters, some filters are empty.
     """
-    top = sample_rate / 2
-    highest = 3 * top / 200 if top < 1000 else 15 + 27 * math.log(top / 1000) / math.log(6.4)
-    mel = torch.linspace(0, highest, n_mels + 2, dtype=torch.float64)
-    edges = torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
-    frequency = torch.linspace(0, top, window // 2 + 1, dtype=torch.float64)[:, None]
-    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (frequency - low) / (middle - low), (high - frequency) / (high - middle)
-    return (torch.minimum(rising, falling).clamp(min=0) * 2 / (high - low)).float()
+    from torchaudio.functional import melscale_fbanks
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values", UserWarning)
+        filters: Tensor = melscale_fbanks(
+            window // 2 + 1, 0.0, sample_rate / 2, n_mels, sample_rate, norm="slaney", mel_scale="slaney"
+        )
+    return filters

@@ -14,12 +14,12 @@ class LossWeights:
     Attributes:
         commitment: Pulls the embedding towards its quantized value.
         codebook: Pulls code vectors towards the embeddings they stand for.
-        rate: Pulls the bits per frame down, where a quantizer of variable bitrate gives it.
+        rate: Pulls the bits per frame down, where a quantizer of variable bitrate has such a loss.
         mel: Distance of mel spectrograms.
         waveform: Mean absolute difference of the samples.
-        adversarial: What a discriminator finds to be wrong.
+        adversarial: Least-squares loss of fooling a discriminator.
         feature_matching: Distance of the discriminator's features.
-        others: Weights of further losses, by the names that a quantizer gives them.
+        others: Weights of further losses, by the names under which a quantizer returns them.
 
     Raises:
         ValueError: For a name under ``others`` that has a place of its own.
@@ -39,7 +39,7 @@ class LossWeights:
             raise ValueError(f"losses.others names {name!r}, which is a setting of its own: give losses.{name} instead")
 
     def by_name(self) -> dict[str, float]:
-        """Give every weight by its loss's name.
+        """Return every weight by its loss's name.
 
         Example:
             >>> weights = LossWeights(mel=15.0, others={"entropy": 0.1}).by_name()

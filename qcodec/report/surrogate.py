@@ -120,14 +120,11 @@ def _source(runs: Sequence[Run]) -> Source | None:
     surrogate = any(metric in run.metrics for run in runs for metric in ("mse", "hard_mse"))
     if only is None or not surrogate:
         return None
-    from qcodec.data.synthetic import SyntheticSource  # torch and lightning take seconds to import
-    from qcodec.rate import rate_distortion_curve
+    from qcodec.data.rounded_gaussian import RoundedGaussian  # torch takes seconds to import
 
     levels, features = only
-    rate, distortion = (np.asarray(values) for values in rate_distortion_curve(levels))
-    no_learning = SyntheticSource(features=features, levels=levels).no_learning_mse()
-    references = {"zero information": float(distortion[0]), "no learning": no_learning}
-    return Source(Bound(rate * features, distortion), references)
+    source = RoundedGaussian(features=features, levels=levels)
+    return Source(Bound(*(np.asarray(values) for values in source.rate_distortion())), dict(source.references()))
 
 
 def _data_settings(run: Run) -> tuple[int, int] | None:
@@ -136,7 +133,7 @@ def _data_settings(run: Run) -> tuple[int, int] | None:
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict) or not str(data.get("class_path", "")).endswith("SyntheticBits"):
         return None
-    settings = data.get("init_args") or {}
+    settings = ((data.get("init_args") or {}).get("source") or {}).get("init_args") or {}
     return int(settings.get("levels", 4)), int(settings.get("features", 30))
 
 

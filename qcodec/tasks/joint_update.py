@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from qcodec.data.synthetic import Sampler, SyntheticSource
+from qcodec.data.stream import Sampler, SyntheticStream
 from qcodec.layers.batched_mlp import apply_batched_mlps
 from qcodec.quantizers.base import QuantizerOutput
 from qcodec.random_streams import STREAMS, BatchStreams, stream_seed
@@ -53,7 +53,7 @@ class JointUpdate:
     """Where systems are tried: their data, their noise, and which of them share their work.
 
     Args:
-        source: The data's source.
+        stream: The data.
         seeds: One seed per member of a system.
         systems: The systems by name.
 
@@ -63,11 +63,11 @@ class JointUpdate:
         groups: Systems whose codecs are built alike, by name.
     """
 
-    def __init__(self, source: SyntheticSource, seeds: Sequence[int], systems: Mapping[str, SystemCodec]) -> None:
-        self.sampler = Sampler(source, seeds)
-        self.noise = BatchStreams(len(seeds), source.device)
+    def __init__(self, stream: SyntheticStream, seeds: Sequence[int], systems: Mapping[str, SystemCodec]) -> None:
+        self.sampler = Sampler(stream, seeds)
+        self.noise = BatchStreams(len(seeds), stream.device)
         self._seeds = tuple(seeds)
-        on_cpu = torch.device(source.device).type == "cpu"
+        on_cpu = torch.device(stream.device).type == "cpu"
         if on_cpu:
             _keep_freed_memory()
         self.groups = _built_alike(systems, _MOST_ON_CPU // len(seeds) if on_cpu else len(systems))
@@ -90,7 +90,7 @@ class JointUpdate:
     def seek(self, index: int) -> None:
         """Choose the draw of data and noise."""
         self.sampler.seek(index)
-        key = (self.sampler.source.rank, STREAMS["noise"], index)
+        key = (self.sampler.stream.rank, STREAMS["noise"], index)
         self.noise.start([stream_seed(seed, *key) for seed in self._seeds])
 
 

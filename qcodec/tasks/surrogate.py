@@ -9,7 +9,8 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
-from qcodec.data.synthetic import DrawBlock, SyntheticSource
+from qcodec.data.stream import SyntheticStream
+from qcodec.data.synthetic import DrawBlock
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.quantizers.base import QuantizerOutput
 from qcodec.rate import effective_bits, empirical_entropy
@@ -31,7 +32,8 @@ class SurrogateTask(LightningModule):
     Logged once an epoch, for each system as the mean over seeds and under ``by_seed/`` for each seed: ``mse`` (training
     MSE per value), ``ma_e`` (mean absolute embedding), ``hard_mse`` (MSE with the hard quantizer on held-out data),
     ``bits_per_frame`` (what the quantizer's codes take), ``entropy_bits`` (their empirical entropy), ``effective_bits``
-    (what R(D) asks for at the hard MSE) and ``diverged_at`` (the update at which a member diverged, else NaN).
+    (what R(D) asks for at the hard MSE, where the source knows it) and ``diverged_at`` (the update at which a member
+    diverged, else NaN).
 
     Args:
         systems: The systems by name.
@@ -83,7 +85,8 @@ class SurrogateTask(LightningModule):
         self.register_buffer("sums", torch.zeros(2, len(systems), seeds))
         self.register_buffer("updates", torch.zeros(()))
         self._held_out: list[Tensor] = []
-        self._benches: dict[SyntheticSource, JointUpdate] = {}
+        self._bound: tuple[Tensor, Tensor] | None = None
+        self._benches: dict[SyntheticStream, JointUpdate] = {}
         # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
         self._ddp_params_and_buffers_to_ignore = ["diverged_at", "sums", "updates"]
 
@@ -148,15 +151,16 @@ class SurrogateTask(LightningModule):
         return torch.stack([torch.stack([row[name] for name in self.systems]) for row in (mse, ma_e)])
 
     def _bench(self, block: DrawBlock) -> JointUpdate:
-        if block.source.features != self.features:
+        features = block.stream.source.features
+        if features != self.features:
             raise ValueError(
-                f"the data has {block.source.features} features a frame and the task {self.features}: "
-                "set data.init_args.features and model.init_args.features alike"
+                f"the data has {features} features a frame and the task {self.features}: "
+                "set data.init_args.source.init_args.features and model.init_args.features alike"
             )
-        if block.source not in self._benches:
+        if block.stream not in self._benches:
             systems = {name: system for name, system in self.systems.items() if isinstance(system, SystemCodec)}
-            self._benches[block.source] = JointUpdate(block.source, self.seeds, systems)
-        return self._benches[block.source]
+            self._benches[block.stream] = JointUpdate(block.stream, self.seeds, systems)
+        return self._benches[block.stream]
 
     def _average_gradients(self) -> None:
         if self.trainer.world_size > 1:
@@ -202,7 +206,7 @@ class SurrogateTask(LightningModule):
                 hard_mse = mean_squared_error(decoded, target)
                 rows.append(torch.stack([hard_mse, output.bits.mean(dim=1), empirical_entropy(output.codes)]))
             self._held_out.append(torch.stack(rows, dim=1))
-            self._levels = block.source.levels
+            self._bound = block.stream.source.rate_distortion()
 
     def _pass(
         self, block: DrawBlock, index: int
@@ -220,8 +224,9 @@ class SurrogateTask(LightningModule):
         """Log the means over the held-out draws."""
         means = dict(zip(_HELD_OUT, torch.stack(self._held_out).mean(dim=0), strict=True))
         self._held_out.clear()
-        bits = effective_bits(means["hard_mse"].cpu(), self._levels, self.features)
-        self._log({**means, "effective_bits": bits.to(self.sums)})
+        if self._bound is not None:
+            means["effective_bits"] = effective_bits(means["hard_mse"].cpu(), *self._bound).to(self.sums)
+        self._log(means)
 
     def test_step(self, block: DrawBlock, batch_idx: int) -> None:
         """Measure as in validation, on other draws."""

@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 
-from qcodec.audio.loudness import integrated_loudness
+from qcodec.audio.loudness import LoudnessMeter, integrated_loudness
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -23,6 +23,15 @@ def test_loudness_equals_that_of_the_published_loader(sample_rate, seconds):
         warnings.simplefilter("ignore")
         expected = AudioSignal(audio.clone(), sample_rate).loudness()
     torch.testing.assert_close(integrated_loudness(audio, sample_rate), expected, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.38, 3.01])
+@pytest.mark.parametrize("part", [7, 1600, 65536])
+def test_audio_in_parts_of_any_length_has_the_loudness_of_the_whole(part, seconds):
+    audio, meter = speechlike(2, 2, int(seconds * 16000)), LoudnessMeter(16000)
+    for piece in audio.split(part, -1):
+        meter.add(piece)
+    torch.testing.assert_close(meter.loudness(), integrated_loudness(audio, 16000), atol=1e-5, rtol=0)
 
 
 def test_two_equal_channels_are_three_decibels_louder_than_one():
@@ -48,3 +57,5 @@ def test_silence_has_the_lowest_loudness_and_damaged_samples_have_none():
 def test_audio_of_another_shape_is_an_error():
     with pytest.raises(ValueError, match=r"\(2, 100\)"):
         integrated_loudness(torch.zeros(2, 100), 16000)
+    with pytest.raises(ValueError, match=r"\(2, 6, 100\)"):
+        LoudnessMeter(16000).add(torch.zeros(2, 6, 100))

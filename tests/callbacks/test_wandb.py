@@ -5,6 +5,7 @@ from lightning import Trainer
 
 from qcodec import Identity
 from qcodec.callbacks.wandb import Wandb
+from qcodec.data.rounded_gaussian import RoundedGaussian
 from qcodec.data.synthetic import SyntheticBits
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
@@ -55,7 +56,8 @@ def test_an_offline_run_records_the_curves(tmp_path):
         max_epochs=2, accelerator="cpu", logger=Wandb(str(tmp_path)), enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
     )  # fmt: skip
-    trainer.fit(SurrogateTask({"none": System(Identity())}), SyntheticBits(frames=20, updates_per_epoch=2))
+    data = SyntheticBits(RoundedGaussian(frames=20), updates_per_epoch=2)
+    trainer.fit(SurrogateTask({"none": System(Identity())}), data)
     (record,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     content = record.read_bytes()
     assert all(name in content for name in (b"mse/none", b"ma_e/none", b"hard_mse/none", b"effective_bits/none"))

@@ -16,7 +16,11 @@ import yaml
 from qcodec.callbacks.checkpoint_files import CheckpointFiles
 from qcodec.cli import main
 
-FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--data.init_args.frames=50"]
+FAST = [
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--data.init_args.source.init_args.frames=50",
+]
 FAST += ["--data.init_args.updates_per_epoch=4", "--data.init_args.held_out_draws=1"]
 SYSTEM = "--model.init_args.systems"
 
@@ -119,7 +123,8 @@ def test_a_users_own_quantizer_is_found_beside_the_recipe_that_names_it(tmp_path
     )
     (tmp_path / "recipe.yaml").write_text(
         "trainer: {max_epochs: 1}\n"
-        "data: {class_path: qcodec.data.synthetic.SyntheticBits}\n"
+        "data:\n  class_path: qcodec.data.synthetic.SyntheticBits\n"
+        "  init_args: {source: {class_path: qcodec.data.rounded_gaussian.RoundedGaussian}}\n"
         "model:\n  class_path: qcodec.tasks.surrogate.SurrogateTask\n  init_args:\n    systems:\n      own:\n"
         "        quantizer: {class_path: qcodec.ScalarQuantizer, init_args: {estimator: {class_path: mine.Halved}}}\n"
     )

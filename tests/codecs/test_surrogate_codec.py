@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from qcodec import ScalarQuantizer, SurrogateCodec
-from qcodec.data.synthetic import SyntheticSource
+from qcodec.data.rounded_gaussian import RoundedGaussian
+from qcodec.data.stream import SyntheticStream
 
 
 def test_a_zero_loss_solution_exists_within_the_network():
     """Identity skips, the rotation's transpose in the encoder's last layer, slopes of one."""
-    target, observation = SyntheticSource(frames=500).draw(0)
+    target, observation = SyntheticStream(RoundedGaussian(frames=500)).draw(0)
     rotation = torch.linalg.lstsq(target[0].T.double(), observation[0].T.double()).solution.T.float()
     codec = SurrogateCodec()
     with torch.no_grad():

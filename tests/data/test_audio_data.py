@@ -7,7 +7,8 @@ from audio_files import write_noise
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from qcodec.data.audio import AudioFolder, Crops
+from qcodec.data.audio import AudioCrops, AudioFolder, LibriTTS
+from qcodec.data.audio_settings import Crops, Subsets
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def corpus(tmp_path):
 
 def served(root, crops=None, **settings):
     crops = crops or Crops(duration=0.2, val_duration=0.5, val_crops=10, updates_per_epoch=6)
-    return AudioFolder(str(root), batch_size=4, crops=crops, **{"workers": 0, **settings})
+    return LibriTTS(str(root), batch_size=4, crops=crops, **{"workers": 0, **settings})
 
 
 class Listener(LightningModule):
@@ -116,3 +117,44 @@ def test_a_run_resumes_with_the_crop_after_the_last_one(corpus, tmp_path, steps)
     assert checkpoint.exists(), sorted(p.name for p in (tmp_path / "run").iterdir())
     resumed = fit(corpus, tmp_path / "run", ckpt_path=str(checkpoint), every_n_train_steps=4).heard
     assert torch.equal(torch.cat(whole[steps:]), torch.cat(resumed))
+
+
+def files(loader):
+    return {file.path for file in loader.source.files}
+
+
+def test_any_folder_is_served_whole_with_a_share_held_out(corpus):
+    for number in range(40):
+        write_noise(corpus / "mine" / f"{number}.wav")
+    data = AudioFolder(str(corpus / "mine"), crops=Crops(duration=0.2, val_duration=0.5), workers=0)
+    train, held_out = files(data.train_dataloader()), files(data.val_dataloader())
+    assert not train & held_out
+    assert len(train | held_out) == 40
+    assert len(train) > len(held_out) > 0
+
+
+@pytest.mark.parametrize("name", ["LibriTTS", "LibriTTS_R", "LibriSpeech", ""])
+def test_subsets_are_found_in_the_root_and_in_the_folder_of_the_data_set(tmp_path, name):
+    for subset in ("dev-clean", "test-clean"):
+        write_noise(tmp_path / name / subset / "84_1.flac")
+    data = served(tmp_path)
+    assert [path.split("/")[-2] for path in files(data.train_dataloader())] == ["dev-clean"]
+    assert [path.split("/")[-2] for path in files(data.val_dataloader())] == ["test-clean"]
+
+
+class Split(AudioCrops):
+    """A stranger's data set."""
+
+    def usual_subsets(self):
+        return Subsets(train=("tr",), val=("cv",))
+
+    def corpus_folders(self):
+        return ("wav16k/min",)
+
+
+def test_a_data_set_of_ones_own_says_where_its_subsets_lie(tmp_path):
+    for subset in ("tr", "cv"):
+        write_noise(tmp_path / "wav16k" / "min" / subset / "mixed.wav")
+    data = Split(str(tmp_path), crops=Crops(duration=0.2, val_duration=0.5, val_crops=2), workers=0)
+    assert len(data.train_dataloader().source.files) == 1
+    assert next(iter(data.val_dataloader())).shape == (2, 1, 8000)

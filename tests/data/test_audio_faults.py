@@ -6,7 +6,8 @@ import torch
 from audio_files import write_noise
 from lightning import Trainer
 
-from qcodec.data.audio import AudioFolder, Crops, Subsets
+from qcodec.data.audio import AudioFolder
+from qcodec.data.audio_settings import Crops, Subsets
 
 CROPS = Crops(duration=0.2, val_duration=0.5, val_crops=4, updates_per_epoch=4)
 
@@ -138,5 +139,5 @@ def test_a_value_out_of_range_is_an_error_that_names_it(settings, setting):
 
 def test_a_folder_without_audio_is_an_error(tmp_path):
     (tmp_path / "audio").mkdir()
-    with pytest.raises(ValueError, match=r"no \.wav, \.flac, \.ogg, \.mp3 files"):
+    with pytest.raises(ValueError, match=r"no \.wav, \.flac, .*, \.rf64 files"):
         served(tmp_path / "audio").train_dataloader()

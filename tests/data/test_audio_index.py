@@ -6,6 +6,7 @@ import pytest
 import soundfile
 from audio_files import write_noise
 
+from qcodec.audio.suffixes import AUDIO_SUFFIXES
 from qcodec.data.audio_index import AudioFile, index_audio
 
 
@@ -113,3 +114,9 @@ def test_a_file_whose_name_is_no_text_is_a_fault_and_not_the_end(folder):
     index = index_audio(folder)
     assert len(index.files) == 4
     assert [fault.reason for fault in index.faults] == ["has a name that is no text: rename it"]
+
+
+def test_every_kind_of_audio_file_is_found_by_its_ending(tmp_path):
+    for suffix in AUDIO_SUFFIXES:
+        (tmp_path / f"empty{suffix}").touch()
+    assert len(index_audio(tmp_path).faults) == len(AUDIO_SUFFIXES)

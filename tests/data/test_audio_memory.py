@@ -7,10 +7,11 @@ import soundfile
 import torch
 from audio_files import write_noise
 
-from qcodec.data.audio import AudioFolder, Crops, Subsets
+from qcodec.data.audio import AudioFolder
 from qcodec.data.audio_crops import CropSource, Floor
 from qcodec.data.audio_index import index_audio
 from qcodec.data.audio_memory import AudioMemory
+from qcodec.data.audio_settings import Crops, Subsets
 
 SECOND = 2 * 16000  # bytes
 

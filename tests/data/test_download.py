@@ -29,8 +29,6 @@ class Archive(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     """Serve the archive; `asked` holds paths and first bytes, `cuts` how much the next answers give."""
-    from torchaudio.datasets import libritts
-
     from qcodec.data import download
 
     speech = tmp_path / "speech.wav"
@@ -41,13 +39,12 @@ def server(monkeypatch, tmp_path):
         server.asked, server.cuts, server.content = [], [], (tmp_path / "made.tar.gz").read_bytes()
         url = f"http://127.0.0.1:{server.server_port}/60/"
         monkeypatch.setattr(download, "_SERVER", url)
-        monkeypatch.setitem(libritts._CHECKSUMS, f"{url}dev-clean.tar.gz", hashlib.sha256(server.content).hexdigest())
+        monkeypatch.setitem(download.SHA256, "dev-clean", hashlib.sha256(server.content).hexdigest())
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
 
 
-@pytest.mark.filterwarnings("ignore:Python 3.14 will:DeprecationWarning")
 def test_a_subset_is_fetched_and_unpacked_once(server, tmp_path, capsys):
     assert main(COMMAND) == 0
     assert "data/LibriTTS/dev-clean" in capsys.readouterr().out
@@ -57,7 +54,6 @@ def test_a_subset_is_fetched_and_unpacked_once(server, tmp_path, capsys):
     assert len(server.asked) == 1
 
 
-@pytest.mark.filterwarnings("ignore:Python 3.14 will:DeprecationWarning")
 def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path, capsys):
     server.cuts = [100]
     assert main(COMMAND) == 1
@@ -69,7 +65,6 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path, caps
     assert sound == (tmp_path / "speech.wav").read_bytes()
 
 
-@pytest.mark.filterwarnings("ignore:Python 3.14 will:DeprecationWarning")
 def test_a_download_that_was_complete_but_not_checked_is_not_made_again(server, tmp_path):
     part = tmp_path / "data" / ".libritts-dev-clean.part"
     part.mkdir(parents=True)
@@ -78,18 +73,17 @@ def test_a_download_that_was_complete_but_not_checked_is_not_made_again(server, 
     assert (tmp_path / "data" / "LibriTTS" / "dev-clean" / "84" / "speech.wav").is_file()
 
 
-@pytest.mark.filterwarnings("ignore:Python 3.14 will:DeprecationWarning")
 def test_an_interrupted_unpacking_starts_again_from_the_archive(server, monkeypatch, tmp_path):
-    extract = tarfile.TarFile.extract
+    extract = tarfile.TarFile.extractall
 
     def interrupt(*arguments, **settings):
         (tmp_path / "data" / ".libritts-dev-clean.part" / "LibriTTS" / "dev-clean").mkdir(parents=True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tarfile.TarFile, "extract", interrupt)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", interrupt)
     assert main(COMMAND) == 130
     assert not (tmp_path / "data" / "LibriTTS").exists()
-    monkeypatch.setattr(tarfile.TarFile, "extract", extract)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", extract)
     assert main(COMMAND) == 0
     assert len(server.asked) == 1
 
@@ -99,6 +93,28 @@ def test_an_archive_with_another_checksum_is_told_and_thrown_away(server, tmp_pa
     assert main(COMMAND) == 1
     assert "came damaged (SHA-256" in capsys.readouterr().err.splitlines()[0]
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+def test_an_archive_that_lay_there_is_checked_before_it_is_unpacked(server, tmp_path, capsys):
+    part = tmp_path / "data" / ".libritts-dev-clean.part"
+    part.mkdir(parents=True)
+    (part / "dev-clean.tar.gz").write_bytes(b"?" + server.content[1:])
+    assert main(COMMAND) == 1
+    assert "came damaged (SHA-256" in capsys.readouterr().err.splitlines()[0]
+    assert not (tmp_path / "data" / "LibriTTS").exists()
+    assert main(COMMAND) == 0
+
+
+def test_a_file_that_would_land_elsewhere_is_not_unpacked(server, monkeypatch, tmp_path, capsys):
+    from qcodec.data import download
+
+    with tarfile.open(tmp_path / "made.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "speech.wav", "../../elsewhere.wav")
+    server.content = (tmp_path / "made.tar.gz").read_bytes()
+    monkeypatch.setitem(download.SHA256, "dev-clean", hashlib.sha256(server.content).hexdigest())
+    assert main(COMMAND) == 1
+    assert "cannot be unpacked safely" in capsys.readouterr().err
+    assert not (tmp_path / "elsewhere.wav").exists()
 
 
 def test_without_a_network_the_way_round_is_told(monkeypatch, tmp_path, capsys):

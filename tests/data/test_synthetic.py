@@ -1,58 +1,14 @@
 import pytest
 import torch
+from lightning import Trainer
+from surrogate_runs import Signs, make
 
-from qcodec.data.synthetic import SyntheticBits, SyntheticSource
-from qcodec.rate import empirical_entropy, gaussian_source
-
-
-def test_targets_have_the_probabilities_and_the_entropy_of_a_rounded_normal_variable():
-    target, _ = SyntheticSource(frames=20000).draw(0)
-    value, probability = gaussian_source(4)
-    for level, p in zip(value.float(), probability, strict=True):
-        assert (target == level).double().mean() == pytest.approx(p.item(), abs=0.003)
-    codes = (target + 1.5).long()
-    assert empirical_entropy(codes).item() == pytest.approx(57.04, abs=0.1)
+from qcodec.data.rounded_gaussian import RoundedGaussian
+from qcodec.data.synthetic import SyntheticBits
 
 
-def test_the_observation_is_the_target_turned_by_an_orthogonal_matrix():
-    target, observation = SyntheticSource(frames=100).draw(3, seeds=(0, 1))
-    for x, y in zip(target, observation, strict=True):
-        rotation = torch.linalg.lstsq(x.T, y.T).solution.T
-        torch.testing.assert_close(rotation @ rotation.T, torch.eye(30), rtol=0, atol=1e-4)
-        assert (rotation - torch.eye(30)).abs().max() > 0.1
-
-
-def test_a_member_sees_the_same_data_alone_and_beside_others():
-    together = SyntheticSource(frames=50, seed=5).draw(7, seeds=range(3))
-    alone = SyntheticSource(frames=50, seed=7).draw(7)
-    for several, one in zip(together, alone, strict=True):
-        torch.testing.assert_close(several[2:], one)
-
-
-@pytest.mark.parametrize("other", [{"seed": 1}, {"rank": 1}, {"split": "val"}])
-def test_every_seed_rank_and_split_has_a_stream_of_its_own(other):
-    first, second = SyntheticSource(frames=50).draw(0)[0], SyntheticSource(frames=50, **other).draw(0)[0]
-    assert (first == second).float().mean() < 0.5
-
-
-def test_draws_differ_and_repeat_by_their_number():
-    source = SyntheticSource(frames=50)
-    assert torch.equal(source.draw(1)[0], source.draw(1)[0])
-    assert not torch.equal(source.draw(1)[0], source.draw(2)[0])
-
-
-@pytest.mark.parametrize(("rotation", "same"), [("fixed", True), ("redrawn", False)])
-def test_the_rotation_is_fixed_for_a_seed_or_redrawn_for_every_draw(rotation, same):
-    turns = []
-    for index in range(2):
-        target, observation = SyntheticSource(frames=100, rotation=rotation).draw(index)
-        turns.append(torch.linalg.lstsq(target[0].T, observation[0].T).solution.T)
-    assert torch.allclose(turns[0], turns[1], atol=1e-4) == same
-
-
-def test_quantizing_without_learning_gives_the_published_mse():
-    values = [SyntheticSource(seed=seed).no_learning_mse() for seed in range(3)]
-    assert all(0.1035 < value < 0.1050 for value in values)
+def test_the_source_of_the_paper_is_served_where_none_is_named():
+    assert SyntheticBits().source == RoundedGaussian(features=30, frames=2000, levels=4)
 
 
 def test_an_epoch_has_the_updates_asked_for_also_where_steps_do_not_divide_it():
@@ -62,20 +18,34 @@ def test_an_epoch_has_the_updates_asked_for_also_where_steps_do_not_divide_it():
 
 
 def test_held_out_draws_are_the_same_every_time_and_differ_between_splits():
-    data = SyntheticBits(frames=50, held_out_draws=2)
+    data = SyntheticBits(RoundedGaussian(frames=50), held_out_draws=2)
     loaders = [data.val_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()]
-    first, again, test, predict = (next(iter(loader)).source.draw(0)[0] for loader in loaders)
+    first, again, test, predict = (next(iter(loader)).stream.draw(0)[0] for loader in loaders)
     assert torch.equal(first, again)
     assert not torch.equal(first, test)
     assert not torch.equal(test, predict)
 
 
+def test_rotation_and_seed_are_those_of_every_draw():
+    stream = next(iter(SyntheticBits(rotation="redrawn", seed=3).train_dataloader())).stream
+    assert (stream.rotation, stream.seed, stream.split) == ("redrawn", 3, "train")
+
+
+def test_a_source_without_a_bound_trains_and_has_no_effective_bits():
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(make(["sq_mste"], features=4), SyntheticBits(Signs(), updates_per_epoch=2, held_out_draws=1))
+    assert "hard_mse/sq_mste" in trainer.logged_metrics
+    assert not any("effective_bits" in name for name in trainer.logged_metrics)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"features": 0}, "features is too small: give 1 or more"),
-        ({"levels": 1}, "levels is too small: give 2 or more"),
-        ({"updates_per_epoch": 0}, "updates_per_epoch is too small"),
+        ({"updates_per_epoch": 0}, "updates_per_epoch is 0: set it to 1 or more"),
+        ({"held_out_draws": 0}, "held_out_draws is 0"),
         ({"rotation": "none"}, "rotation 'none' is unknown: choose 'fixed' or 'redrawn'"),
     ],
 )

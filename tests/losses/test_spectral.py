@@ -67,7 +67,7 @@ def test_a_length_that_is_no_multiple_of_a_hop_is_taken_whole(length):
 def test_the_filters_are_those_of_librosa(sample_rate, window, mels):
     expected = torch.from_numpy(librosa.filters.mel(sr=sample_rate, n_fft=window, n_mels=mels)).T
     found = mel_filters(sample_rate, window, mels)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6 * expected.max().item())
+    torch.testing.assert_close(found, expected, rtol=0, atol=4e-5 * expected.max().item())
 
 
 def test_the_gradient_is_that_of_finite_differences():

@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from qcodec import AnnealedDither, ModifiedSTE, ScalarQuantizer
-from qcodec.data.synthetic import SyntheticSource
+from qcodec.data.rounded_gaussian import RoundedGaussian
+from qcodec.data.stream import SyntheticStream
 from qcodec.random_streams import BatchStreams
 from qcodec.tasks import cuda_graph_adam
 from qcodec.tasks.joint_update import JointUpdate
@@ -120,7 +121,8 @@ def test_an_update_stays_on_its_device_and_waits_for_no_value(monkeypatch, name)
     systems = {name: SYSTEMS[name]() for name in NAMES}
     systems["sq_mste_dithered"] = System(AnnealedDither(ScalarQuantizer(estimator=ModifiedSTE("channel")), 0.3, 10))
     task = SurrogateTask({name: systems[name]}, seeds=2).to("meta")
-    bench = JointUpdate(SyntheticSource(frames=64, device="meta"), task.seeds, dict(task.systems.items()))
+    stream = SyntheticStream(RoundedGaussian(frames=64), device="meta")
+    bench = JointUpdate(stream, task.seeds, dict(task.systems.items()))
     assert bench.repeats
     with OneDevice():
         stats = task._backward(bench)

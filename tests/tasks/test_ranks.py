@@ -11,7 +11,8 @@ from audio_files import write_noise
 
 from qcodec import ModifiedSTE, ScalarQuantizer
 from qcodec.cli import main
-from qcodec.data.synthetic import SyntheticSource
+from qcodec.data.rounded_gaussian import RoundedGaussian
+from qcodec.data.stream import SyntheticStream
 from qcodec.tasks.joint_update import JointUpdate
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
@@ -31,16 +32,15 @@ def rows(folder):
 def test_two_ranks_average_their_gradients_and_log_once(tmp_path):
     words = ["fit", "--config", "surrogate/sq_mste", "--run_dir", "run"]
     words += ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu", "--trainer.max_epochs=2"]
-    words += ["--data.init_args.frames=50", "--data.init_args.updates_per_epoch=4"]
+    words += ["--data.init_args.source.init_args.frames=50", "--data.init_args.updates_per_epoch=4"]
     run_command(words)
     logged = rows(tmp_path / "run")
     assert [row["step"] for row in logged] == ["4", "8"]
 
     task = SurrogateTask({"sq_mste": System(ScalarQuantizer(estimator=ModifiedSTE()))})
     adam, errors = task.configure_optimizers(), []
-    benches = [
-        JointUpdate(SyntheticSource(frames=50, rank=rank), task.seeds, dict(task.systems.items())) for rank in (0, 1)
-    ]
+    streams = [SyntheticStream(RoundedGaussian(frames=50), rank=rank) for rank in (0, 1)]
+    benches = [JointUpdate(stream, task.seeds, dict(task.systems.items())) for stream in streams]
     for update in range(8):
         adam.zero_grad()
         for bench in benches:

@@ -6,7 +6,8 @@ from lightning import Callback
 from surrogate_runs import SYSTEMS, fit, make
 
 from qcodec import STE, Identity, ScalarQuantizer
-from qcodec.data.synthetic import SyntheticSource
+from qcodec.data.rounded_gaussian import RoundedGaussian
+from qcodec.data.stream import SyntheticStream
 from qcodec.functional import nearest_level
 from qcodec.losses.weights import LossWeights
 from qcodec.random_streams import BatchStreams
@@ -87,9 +88,9 @@ def test_training_is_the_textbook_loop():
         return h
 
     adam = torch.optim.Adam(parts, lr=1e-4)
-    source = SyntheticSource(frames=64, seed=4)
+    stream = SyntheticStream(RoundedGaussian(frames=64), seed=4)
     for update in range(30):
-        target, observation = (t[0].double() for t in source.draw(update))
+        target, observation = (t[0].double() for t in stream.draw(update))
         z = stack(*copies[:3], observation, (True, True, False), (True, True, False))
         error = nearest_level(z.detach(), 4)[1] - z
         z_hat = z + error.detach() * error.std() / error.std().detach()
@@ -198,11 +199,11 @@ def test_a_schedule_of_several_cycles_begins_anew_and_stays_at_its_end():
 def test_logged_means_and_held_out_measures_are_those_of_the_members():
     task = make(["sq_mste", "none"], seeds=2)
     logged = fit(task).logged_metrics
-    source = SyntheticSource(frames=64, split="val")
+    stream = SyntheticStream(RoundedGaussian(frames=64), split="val")
     squares = []
     task.eval()
     for index in range(2):
-        target, observation = source.draw(index, seeds=(0, 1))
+        target, observation = stream.draw(index, seeds=(0, 1))
         passage = pass_together([task.systems["sq_mste"]], observation, BatchStreams(2, "cpu"))
         (output,) = passage.outputs
         squares.append((passage.decoded - target).square().mean())
