@@ -54,10 +54,12 @@ class AudioCodec(Codec):
     Attributes:
         quantizer: What lies between encoder and decoder.
         sample_rate: Sampling rate in Hz that the codec is for.
+        channels: Channels of the embedding.
     """
 
     quantizer: Quantizer
     sample_rate: int
+    channels: int
 
     @property
     @abstractmethod

@@ -45,6 +45,14 @@ class RateAllocator(ABC, nn.Module):
             ValueError: For a level that has no meaning here.
         """
 
+    def levels(self, stages: int, count: int) -> tuple[float, ...]:
+        """Return up to ``count`` levels from the lowest to the highest rate; none where there is one rate."""
+        return ()
+
+    def importance(self, features: Tensor) -> Tensor | None:
+        """Return the importance ``(B, T)`` of frames, in (0, 1); None where it decides by none."""
+        return None
+
 
 @final
 class AllCodebooks(RateAllocator):
@@ -54,6 +62,10 @@ class AllCodebooks(RateAllocator):
         >>> AllCodebooks().eval()(torch.zeros(1, 8, 1), stages=4, level=3).mask.flatten().tolist()
         [1.0, 1.0, 1.0, 0.0]
     """
+
+    def levels(self, stages: int, count: int) -> tuple[float, ...]:
+        """Return numbers of stages."""
+        return _depths(stages, count)
 
     def forward(
         self, z: Tensor, stages: int, *, features: Tensor | None = None, level: float | None = None
@@ -90,6 +102,10 @@ class CodebookDropout(RateAllocator):
             raise ValueError(f"probability={probability} is no share of a batch: give a number from 0 to 1")
         self.probability = float(probability)
 
+    def levels(self, stages: int, count: int) -> tuple[float, ...]:
+        """Return numbers of stages."""
+        return _depths(stages, count)
+
     def forward(
         self, z: Tensor, stages: int, *, features: Tensor | None = None, level: float | None = None
     ) -> Allocation:
@@ -120,6 +136,10 @@ def evaluation_depth(level: float | None, stages: int, training: bool) -> int:
     if level != int(level) or not 1 <= level <= stages:
         raise ValueError(f"level={level} is no number of stages: give a whole number from 1 to {stages}")
     return int(level)
+
+
+def _depths(stages: int, count: int) -> tuple[float, ...]:
+    return tuple(dict.fromkeys(round(depth) for depth in torch.linspace(1, stages, min(count, stages)).tolist()))
 
 
 def _leading(z: Tensor, depth: Tensor, stages: int) -> Tensor:

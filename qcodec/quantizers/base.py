@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from qcodec.quantizers.allocators import RateAllocator
+
 
 @dataclass(frozen=True)
 class QuantizerOutput:
@@ -43,6 +45,15 @@ class Quantizer(ABC, nn.Module):
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
         """Give the embedding ``(B, D, T)`` of codes ``(B, N_q, T)``: in evaluation ``z_hat``, bit for bit."""
+
+    def code_sizes(self, channels: int) -> tuple[int, ...] | None:
+        """Return the symbols of each code of a frame of so many channels; None: codes do not determine ``z_hat``."""
+        return None
+
+    @property
+    def allocator(self) -> RateAllocator | None:
+        """What allocates the bits; None where there is one rate."""
+        return None
 
     @property
     def entries_independent(self) -> bool:

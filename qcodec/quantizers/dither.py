@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from qcodec.quantizers.allocators import RateAllocator
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_embedding
 from qcodec.random_streams import normal_like
 
@@ -46,6 +47,15 @@ class AnnealedDither(Quantizer):
         self.quantizer, self.std, self.updates = quantizer, std, updates
         self.done: Tensor
         self.register_buffer("done", torch.zeros((), dtype=torch.int64))
+
+    def code_sizes(self, channels: int) -> tuple[int, ...] | None:
+        """Return what the quantizer says."""
+        return self.quantizer.code_sizes(channels)
+
+    @property
+    def allocator(self) -> RateAllocator | None:
+        """What allocates the bits of the quantizer."""
+        return self.quantizer.allocator
 
     @property
     def entries_independent(self) -> bool:

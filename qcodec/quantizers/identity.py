@@ -19,6 +19,10 @@ class Identity(Quantizer):
         (True, 96.0)
     """
 
+    def code_sizes(self, channels: int) -> tuple[int, ...]:
+        """Return the number of bit patterns of each channel."""
+        return (1 << 32,) * channels
+
     @property
     def entries_independent(self) -> bool:
         """Whether batch entries are treated apart: always."""

@@ -74,11 +74,15 @@ class ImportanceMask(RateAllocator):
         if not 0 <= full_share < 1:
             raise ValueError(f"full_share={full_share} leaves no clip to importance: give a share from 0 to below 1")
         self.channels, self.widths, self.sharpness = channels, tuple(widths), float(sharpness)
-        self.levels = UniformLevels() if levels is None else levels
+        self.training_levels = UniformLevels() if levels is None else levels
         self.full_share, self.detach_input = float(full_share), detach_input
         self.default_level = _positive(default_level)
         layers = [(Snake(_ones(a)), WeightNormConv(a, b, kernel_size=3)) for a, b in pairwise(sizes)]
         self.subnet = nn.Sequential(*(module for pair in layers for module in pair))
+
+    def levels(self, stages: int, count: int) -> tuple[float, ...]:
+        """Return levels that grow by one factor."""
+        return tuple(torch.logspace(-4, 3, count, base=2.0).tolist())
 
     def importance(self, features: Tensor) -> Tensor:
         """Give the importance ``(B, T)`` of the frames of features ``(B, C, T)``, each in (0, 1).
@@ -132,7 +136,7 @@ class ImportanceMask(RateAllocator):
             raise ValueError(f"level={level} has no meaning in training: leave `level` out or call `eval()` first")
         ruled, full = self._split(len(features))
         importance = self.importance(features[:ruled])
-        levels = self.levels.draw(ruled).to(importance, non_blocking=True)
+        levels = self.training_levels.draw(ruled).to(importance, non_blocking=True)
         mask = leading_mask(importance * levels[:, None] * stages, stages, self.sharpness)
         clips = torch.arange(ruled + full, device=mask.device) < ruled
         whole = mask.new_ones(full, stages, features.shape[2])

@@ -85,9 +85,20 @@ class ResidualVQ(Quantizer):
             raise ValueError(f"residual {residual!r} is unknown: choose 'attached', 'output_detached' or 'detached'")
         self.dim, self.codebook_size, self.codebook_dims = dim, codebook_size, tuple(dims)
         self.estimator_at, self.residual = estimator_at, residual
-        self.allocator = AllCodebooks() if allocator is None else allocator
+        self._modules["allocator"] = AllCodebooks() if allocator is None else allocator
         self.estimator = STE() if estimator is None else estimator
         self.quantizers = nn.ModuleList(VectorStage(dim, codebook_size, d) for d in dims)
+
+    def code_sizes(self, channels: int) -> tuple[int, ...]:
+        """Return the size of each codebook."""
+        return (self.codebook_size,) * self.n_codebooks
+
+    @property
+    def allocator(self) -> RateAllocator:
+        """What allocates the bits."""
+        allocator = self._modules["allocator"]
+        assert isinstance(allocator, RateAllocator)
+        return allocator
 
     @property
     def n_codebooks(self) -> int:

@@ -44,6 +44,10 @@ class ScalarQuantizer(Quantizer):
         self.levels, self.step = levels, step
         self.estimator = STE() if estimator is None else estimator
 
+    def code_sizes(self, channels: int) -> tuple[int, ...]:
+        """Return the number of levels of each channel."""
+        return (self.levels,) * channels
+
     @property
     def entries_independent(self) -> bool:
         """Whether batch entries are treated apart: as the estimator treats them."""

@@ -70,6 +70,10 @@ class VectorStage(Quantizer):
         self.codebook = nn.Embedding(codebook_size, codebook_dim)
         self.estimator = STE() if estimator is None else estimator
 
+    def code_sizes(self, channels: int) -> tuple[int, ...]:
+        """Return the size of the codebook."""
+        return (self.codebook_size,)
+
     def look_up(self, z: Tensor) -> LookUp:
         """Project ``z`` ``(B, D, T)``, in the dtype of the weights, and find the nearest code of each frame."""
         latent: Tensor = self.in_proj(z)

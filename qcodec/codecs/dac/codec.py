@@ -74,6 +74,7 @@ class DacCodec(AudioCodec):
         self.encoder_dim, self.decoder_dim, self.sample_rate = encoder_dim, decoder_dim, sample_rate
         self.encoder_rates, self.decoder_rates = tuple(rates), tuple(back)
         self.latent_dim = encoder_dim * 2 ** len(rates) if latent_dim is None else latent_dim
+        self.channels = self.latent_dim
         if quantizer is None:
             quantizer = ResidualVQ(self.latent_dim, allocator=CodebookDropout(0.5))
         with published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
