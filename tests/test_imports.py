@@ -24,10 +24,10 @@ LAYERS = {
     "codecs": {"layers", "quantizers"},
     "losses": {"functional", "kernels"},
     "data": {"atomic_write", "audio", "functional", "random_streams"},
-    "metrics": {"codecs", "functional", "quantizers", "rate"},
+    "metrics": {"codecs", "functional", "rate", "runs"},
     "tasks": {
         "codecs", "data", "functional", "layers", "losses", "metrics", "quantizers", "random_streams", "rate",
-        "schedules",
+        "runs", "schedules",
     },
     "bitstream": {"atomic_write", "audio", "codecs", "functional", "layers", "quantizers", "rate"},
     "figures": set(),
