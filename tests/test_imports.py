@@ -31,7 +31,7 @@ LAYERS = {
     },
     "bitstream": {"atomic_write", "audio", "codecs", "functional", "layers", "quantizers", "rate"},
     "figures": set(),
-    "callbacks": {"atomic_write", "figures"},
+    "callbacks": {"atomic_write", "codecs", "figures", "quantizers", "runs"},
     "runs": set(),
     "evaluation": {"audio", "bitstream", "losses"},
     "report": {"atomic_write", "data", "figures", "rate", "runs"},
