@@ -15,10 +15,13 @@ def check_is(value: object, kind: type, name: str) -> None:
     """
     if isinstance(value, kind):
         return
-    if isinstance(value, type) and issubclass(value, kind):
-        raise TypeError(f"{name} is the class {value.__name__}: give an object, {value.__name__}(...)")
-    is_what = "None" if value is None else _with_article(type(value).__name__)
-    raise TypeError(f"{name} is {is_what}: give {_with_article(kind.__name__)} object")
+    remedy = f"{_with_article(kind.__name__)} object"
+    if isinstance(value, type):
+        what = f"the class {value.__name__}"
+        remedy = f"an object, {value.__name__}(...)" if issubclass(value, kind) else remedy
+    else:
+        what = "None" if value is None else _with_article(type(value).__name__)
+    raise TypeError(f"{name} is {what}: give {remedy}")
 
 
 def _with_article(noun: str) -> str:

@@ -163,7 +163,7 @@ class AudioTask(LightningModule):
         return total
 
     def _discriminate(self, output: AudioOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
-        """Let the discriminator learn, if there is one and its time has come."""
+        """Update the discriminator, from ``adversary_from`` on; return its loss and the norm of its gradient."""
         if self.adversary is None or update < self.adversary_from:
             return {}
         loss = self.adversary.discriminator_loss(output.audio, audio)
@@ -200,7 +200,7 @@ class AudioTask(LightningModule):
         return wrapped[0] if isinstance(wrapped, list) else wrapped
 
     def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Bring all gradients to their mean over the ranks by one message, as each waits for every rank."""
+        """Average all gradients over the ranks, in one message, as each message waits for every rank."""
         if self.trainer.world_size > 1:
             grads = [torch.as_tensor(parameter.grad) for parameter in parameters]
             mean = self._across_ranks(torch.cat([grad.flatten() for grad in grads]))
