@@ -5,10 +5,13 @@ from copy import deepcopy
 import torch
 from lightning import LightningDataModule, Trainer
 from torch import nn
+from torchmetrics import MeanMetric
 
 from qcodec import CodebookDropout, DacCodec, ModifiedSTE, residual_vq
 from qcodec.losses.adversarial import Adversary
 from qcodec.losses.weights import LossWeights
+from qcodec.metrics.base import CodecMetric
+from qcodec.runs.schema import Metric
 from qcodec.tasks.audio import AudioTask
 
 LOSSES = LossWeights(mel=15.0, codebook=1.0, commitment=0.25)
@@ -24,6 +27,22 @@ class Layers(nn.Module):
     def forward(self, x):
         first = self.layers[0](x).relu()
         return [[first, self.layers[1](first)]]
+
+
+class Peak(CodecMetric):
+    """A metric that the package does not know."""
+
+    descriptions = (Metric("peak", "Peak of the decoded audio", "peak", better="lower"),)
+
+    def __init__(self):
+        super().__init__()
+        self.mean = MeanMetric()
+
+    def update(self, output, audio):
+        self.mean.update(output.audio.abs().amax(-1))
+
+    def compute(self):
+        return self.mean.compute()
 
 
 def adversary():

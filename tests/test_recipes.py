@@ -110,7 +110,7 @@ def test_one_fragment_lets_a_recipe_train_compiled(recordings, tmp_path):
     assert main(["fit", "--config", "dac/16khz_mste", "--config", "conf/overlay/compile.yaml", *words]) == 0
     trainer = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["trainer"]
     named = [callback["class_path"].rpartition(".")[2] for callback in trainer["callbacks"]]
-    assert named == ["ModelCheckpoint", "DivergenceGuard", "AudioSamples", "Compile"]
+    assert named == ["ModelCheckpoint", "DivergenceGuard", "AudioSamples", "ProbeFigures", "Compile"]
     (row,) = rows(run)
     assert 0 < float(row["mel"]) < 100
     assert 0 < float(row["val_mel"]) < 100

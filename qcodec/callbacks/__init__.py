@@ -1,1 +1,1 @@
-"""What watches a run: loggers and callbacks."""
+"""Callbacks and loggers of a run."""

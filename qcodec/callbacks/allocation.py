@@ -1,94 +1,74 @@
-"""Where a codec of variable bitrate spends its bits, to look at."""
+"""Where a codec spends its bits."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
 import torch
-from lightning import Callback, LightningModule, Trainer
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from qcodec.atomic_write import atomic_write
-from qcodec.figures.importance import AllocatedClip, allocation_figure, rate_figure
+from qcodec.callbacks.figures import ProbeFigure
+from qcodec.codecs.base import AudioCodec
+from qcodec.figures.allocation import AllocatedClip, allocation_figure
+from qcodec.figures.rate_by_level import rate_figure
+from qcodec.figures.style import short
 
-_CURVE = tuple(2.0**power for power in np.arange(-4, 3.25, 0.5))  # levels of the curve of rate against level
-_ENDS = (1e-9, 1e9)  # levels at which every frame has one stage, and all of them
+_POINTS = 15  # levels of the curve of rate against level
 
 
 @final
-class AllocationFigures(Callback):
-    """Draws a few clips' importance and bits, and their rate against the level, at each validation.
+class Allocation(ProbeFigure):
+    """Draws each clip's importance and bits over time, and the clips' rates against the level.
 
-    The clips are the first ones of the first batch, the same in every validation. The figures go to the folder
-    ``pictures`` of the run, where ``qcodec report`` finds them, and to every logger that takes images. A codec whose
-    quantizer allocates no bits by importance has no such figures.
+    ``allocation_N`` of clip ``N`` shows bits alone where the allocator decides by no importance. ``rate_by_level`` is
+    left out where there is one rate, and nothing is drawn where the quantizer has no allocator.
 
     Args:
-        clips: Number of clips, at most those of a batch.
-        levels: Rate levels at which bits are drawn over time.
+        levels: Number of levels at which bits are drawn over time, from the lowest to the highest rate.
 
     Raises:
-        ValueError: For fewer than one clip, or no level.
+        ValueError: For fewer than one level.
     """
 
-    def __init__(self, clips: int = 2, levels: Sequence[float] = (0.25, 0.5, 1.0, 2.0)) -> None:
-        if clips < 1 or not levels:
-            raise ValueError(f"clips={clips} at levels={list(levels)} show nothing: give 1 or more of both")
-        self.clips, self.levels = clips, tuple(levels)
-        self._probe: Tensor | None = None
+    def __init__(self, levels: int = 4) -> None:
+        if levels < 1:
+            raise ValueError(f"levels={levels} show nothing: give 1 or more")
+        self.levels = levels
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the clips of the first batch, and draw what is allocated to them."""
-        codec: Any = pl_module.codec
-        if not hasattr(getattr(codec.quantizer, "allocator", None), "importance"):
-            return
-        if batch_idx or trainer.sanity_checking or not trainer.is_global_zero:
-            return
-        self._probe = batch[: self.clips] if self._probe is None else self._probe
-        with torch.no_grad():
-            figures = _figures(codec, self._probe, self.levels, f"after {trainer.global_step} updates")
-        _keep(figures, Path(trainer.default_root_dir, "pictures"))
-        loggers: list[Any] = [logger for logger in trainer.loggers if hasattr(logger, "log_image")]
-        for logger in loggers:
-            logger.log_image("allocation", list(figures.values()), step=trainer.global_step)
+    def draw(self, codec: AudioCodec, audio: Tensor) -> dict[str, Figure]:
+        """Draw the figures of clips ``(B, 1, L)``."""
+        allocator = codec.quantizer.allocator
+        if allocator is None:
+            return {}
+        embedding = codec.embed(audio)
+        z, features = embedding.z, embedding.features
+        stages = codec.quantizer(z, features=features).codes.shape[1]
+        importance = allocator.importance(features)
 
+        def bits(level: float | None) -> Tensor:
+            return torch.as_tensor(codec.quantizer(z, features=features, level=level).bits)
 
-def _figures(codec: Any, audio: Tensor, levels: Sequence[float], note: str) -> dict[str, Figure]:
-    embedding = codec.embed(audio)
-    z, features = embedding.z, embedding.features
-    importance = codec.quantizer.allocator.importance(features)
-    bits = {level: codec.quantizer(z, features=features, level=level).bits for level in (*levels, *_CURVE, *_ENDS)}
-    scale = codec.frame_rate / 1000
-    figures = {}
-    for index, clip in enumerate(audio):
-        by_level = {level: _array(bits[level][index]) for level in levels}
-        shown = AllocatedClip(_array(clip[0]), _array(importance[index]), by_level, codec.sample_rate, codec.frame_rate)
-        figures[f"allocation_{index + 1}"] = allocation_figure(
-            shown, title=f"Importance and bits of clip {index + 1}", note=note
-        )
-    curves = torch.stack([bits[level].mean(1) for level in _CURVE], 1) * scale
-    kbps = {f"clip {index + 1}": _array(curve) for index, curve in enumerate(curves)}
-    low, high = (float(bits[level].mean()) * scale for level in _ENDS)
-    figures["rate_by_level"] = rate_figure(
-        np.array(_CURVE), kbps, limits=(low, high), title="Rate against level", note=note
-    )
-    return figures
+        levels = allocator.levels(stages, self.levels)
+        by_rate = {f"level {short(level)}": bits(level) for level in levels} or {"every frame": bits(None)}
+        figures = {}
+        for index, clip in enumerate(audio):
+            shown = AllocatedClip(
+                _array(clip[0]), None if importance is None else _array(importance[index]),
+                {name: _array(values[index]) for name, values in by_rate.items()}, codec.sample_rate, codec.frame_rate,
+            )  # fmt: skip
+            figures[f"allocation_{index + 1}"] = allocation_figure(shown, title=f"Bits of clip {index + 1}")
+        points = allocator.levels(stages, _POINTS)
+        if len(points) > 1:
+            kbps = torch.stack([bits(level).mean(1) for level in points], 1) * (codec.frame_rate / 1000)
+            figures["rate_by_level"] = _rates(np.array(points), _array(kbps))
+        return figures
 
 
-def _keep(figures: Mapping[str, Figure], folder: Path) -> None:
-    for name, figure in figures.items():
-        with atomic_write(folder / f"{name}.png") as file:
-            figure.savefig(file, format="png")
+def _rates(levels: Any, kbps: Any) -> Figure:
+    by_clip: Mapping[str, Any] = {f"clip {index + 1}": curve for index, curve in enumerate(kbps)}
+    limits = float(kbps[:, 0].mean()), float(kbps[:, -1].mean())
+    return rate_figure(levels, by_clip, limits=limits, title="Rate against level")
 
 
 def _array(values: Tensor) -> Any:

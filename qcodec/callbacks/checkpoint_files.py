@@ -21,7 +21,7 @@ class CheckpointFiles(CheckpointIO):
         self._io = TorchCheckpointIO()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint to a file; to elsewhere, as to ``s3://...``, and with options, in Lightning's way."""
+        """Write a checkpoint to a file; to a URL such as ``s3://...`` and with options, in Lightning's way."""
         if "://" in str(path) or storage_options is not None:
             self._io.save_checkpoint(checkpoint, path, storage_options)
             return

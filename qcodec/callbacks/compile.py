@@ -5,7 +5,9 @@ from typing import Any, Literal, final
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
+
+from qcodec.codecs.base import Codec
 
 _METHODS = ("embed", "synthesize")
 
@@ -18,7 +20,7 @@ class Compile(Callback):
     so do validation and all else outside of training, whose lengths differ. Weights, their names, checkpoints and
     exported files are the same as without; a run may be resumed with or without. The first update takes a minute or
     more, and so does the first of another batch size or length. Losses agree up to rounding, in bfloat16 to that of
-    bfloat16. For tasks whose ``codec`` has both methods.
+    bfloat16. For tasks with a ``Codec`` as ``codec``.
 
     Args:
         mode: ``default``, or ``max-autotune-no-cudagraphs``, which tries several kernels for each layer at the start.
@@ -34,13 +36,13 @@ class Compile(Callback):
         self, mode: Literal["default", "max-autotune-no-cudagraphs"] = "default", backend: str = "inductor"
     ) -> None:
         self.mode, self.backend = mode, backend
-        self._codec: nn.Module | None = None
+        self._codec: Codec | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put compiled methods in the place of the codec's."""
         codec = getattr(pl_module, "codec", None)
-        if not isinstance(codec, nn.Module) or not all(hasattr(codec, name) for name in _METHODS):
-            raise ValueError(f"{type(pl_module).__name__} has no codec with embed and synthesize: leave Compile out")
+        if not isinstance(codec, Codec):
+            raise ValueError(f"{type(pl_module).__name__} has no Codec as `codec`: leave Compile out")
         self._try_out(pl_module.device)
         for name in _METHODS:
             method = getattr(codec, name)
@@ -48,11 +50,11 @@ class Compile(Callback):
         self._codec = codec
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the codec its own methods back."""
+        """Restore the codec's own methods."""
         self._restore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the codec its own methods back."""
+        """Restore the codec's own methods."""
         self._restore()
 
     def _restore(self) -> None:
@@ -77,7 +79,7 @@ class Compile(Callback):
             ) from error
 
 
-def _in_training(codec: nn.Module, compiled: Callable[..., Any], eager: Callable[..., Any]) -> Callable[[Tensor], Any]:
+def _in_training(codec: Codec, compiled: Callable[..., Any], eager: Callable[..., Any]) -> Callable[[Tensor], Any]:
     def method(x: Tensor) -> Any:
         return compiled(x) if codec.training else eager(x)
 

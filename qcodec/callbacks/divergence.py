@@ -1,4 +1,4 @@
-"""Ends a run that has diverged, with what was good of it kept."""
+"""Ends a run that has diverged, and keeps its last good checkpoint."""
 
 import logging
 import math
@@ -18,7 +18,7 @@ _GOOD = "-good"  # what the name of a checkpoint of before a divergence ends in
 class DivergenceGuard(Callback):
     """Ends the fit once the loss is not finite or MA-E above a limit, and logs ``diverged_at``, the first such update.
 
-    For tasks whose ``training_step`` gives ``loss`` and ``ma_e``. Every update is looked at, but only every
+    For tasks whose ``training_step`` returns ``loss`` and ``ma_e``. Every update is looked at, but only every
     ``log_every_n_steps`` updates and at the end of an epoch is the device waited for. The newest whole checkpoint of
     before the divergence, whichever callback wrote it, is set apart under its name with ``-good`` added, since the end
     of the fit may write another one.
@@ -40,7 +40,7 @@ class DivergenceGuard(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at one update."""
+        """Check one update, without waiting for the device but where it is logged."""
         lost = ~(outputs["loss"].isfinite() & (outputs["ma_e"] <= self.ma_e))
         at = torch.where(lost, float(trainer.global_step), math.inf)
         self._at = at if self._at is None else torch.minimum(self._at.to(at), at)
@@ -49,7 +49,7 @@ class DivergenceGuard(Callback):
             self._check(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Decide before the end of an epoch is kept."""
+        """Check before the checkpoint of an epoch is written."""
         self._check(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -74,16 +74,16 @@ class DivergenceGuard(Callback):
             _log.warning("diverged at update %d: loss not finite or MA-E above %g; %s", at, self.ma_e, kept)
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the update at which the run diverged."""
+        """Return the update at which the run diverged, infinite if it did not."""
         return {"diverged_at": math.inf if self._at is None else float(self._at)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remember it."""
+        """Read it from a checkpoint."""
         self._at = torch.tensor(state_dict["diverged_at"])
 
 
 def _set_apart(trainer: Trainer, diverged_at: float) -> str:
-    """Rename the newest checkpoint of before the divergence, and say what there is."""
+    """Rename the newest checkpoint of before the divergence, and return a message on what there is."""
     updates = {path: done for path in _checkpoints(trainer) if (done := _updates(path)) is not None}
     good = {path: done for path, done in updates.items() if done < diverged_at}
     if not good:
@@ -95,7 +95,7 @@ def _set_apart(trainer: Trainer, diverged_at: float) -> str:
 
 
 def _checkpoints(trainer: Trainer) -> list[Path]:
-    """Every checkpoint in the folders that callbacks of this run write to."""
+    """Return every checkpoint in the folders that callbacks of this run write to."""
     folders = {
         Path(callback.dirpath)
         for callback in trainer.checkpoint_callbacks
@@ -105,7 +105,7 @@ def _checkpoints(trainer: Trainer) -> list[Path]:
 
 
 def _updates(path: Path) -> int | None:
-    """Give the updates that a checkpoint is of, ``None`` for a file that is cut off or something else."""
+    """Read the updates that a checkpoint is of; ``None`` for a file that is cut off or something else."""
     try:
         return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
     except Exception:  # a damaged file can fail in any way

@@ -12,8 +12,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from qcodec.atomic_write import atomic_write
-
-_INDEX = ["epoch", "step"]
+from qcodec.runs.schema import INDEX, METRICS
 
 
 class MetricsCSV(Logger):
@@ -26,7 +25,7 @@ class MetricsCSV(Logger):
         name: Name of the file.
     """
 
-    def __init__(self, save_dir: str | os.PathLike[str], name: str = "metrics.csv") -> None:
+    def __init__(self, save_dir: str | os.PathLike[str], name: str = METRICS) -> None:
         super().__init__()
         self._folder, self._file = Path(save_dir), name
         self._columns: list[str] = []
@@ -50,7 +49,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: ``config.yaml`` in the same folder says it all."""
+        """Write nothing: ``config.yaml`` in the same folder has them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -70,7 +69,7 @@ class MetricsCSV(Logger):
     def _carry_on(self, path: Path, step: int) -> None:
         """Keep the complete rows before ``step`` of a file that is there already."""
         rows: list[dict[str, str]] = []
-        self._columns = [*_INDEX]
+        self._columns = [*INDEX]
         if path.is_file():
             columns, rows = _read(path)
             self._columns = columns or self._columns
@@ -103,11 +102,11 @@ class MetricsCSV(Logger):
 
 def _cells(row: Mapping[str, float], columns: list[str]) -> Iterator[str]:
     for column in columns:
-        yield "" if column not in row else f"{int(row[column])}" if column in _INDEX else repr(row[column])
+        yield "" if column not in row else f"{int(row[column])}" if column in INDEX else repr(row[column])
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and complete rows; a last line that a crash cut off is left out."""
+    """Read columns and complete rows; a last line that a crash cut off is left out."""
     text = path.read_text(encoding="utf-8")
     table = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
     columns = table[0] if table else []

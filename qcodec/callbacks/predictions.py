@@ -1,4 +1,4 @@
-"""Keeps what ``predict`` gives."""
+"""Writes the results of ``predict``."""
 
 from pathlib import Path
 from typing import Any

@@ -18,12 +18,12 @@ class ProgressLine(TQDMProgressBar):
         super().__init__(refresh_rate=refresh_rate)
 
     def init_validation_tqdm(self) -> Tqdm:
-        """Give no second line for the short validation between epochs."""
+        """Return a bar that is not shown, for the short validation between epochs."""
         bar = super().init_validation_tqdm()
         bar.disable = True
         return bar
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Give the metrics that the task logs for the line."""
+        """Return the metrics that the task logs for the line."""
         metrics = super().get_metrics(trainer, pl_module)
         return {name: value for name, value in metrics.items() if name != "v_num"}

@@ -93,7 +93,7 @@ def _has_account() -> bool:
 
 
 def _is_reachable() -> bool:
-    """Say whether the server answers at all, where no proxy stands between: W&B itself would try for minutes."""
+    """Return whether the server answers at all, where no proxy stands between: W&B itself would try for minutes."""
     url = urlparse(_server())
     if getproxies():
         return True
@@ -107,7 +107,7 @@ def _is_reachable() -> bool:
 
 @rank_zero_only
 def _run_id(folder: Path) -> str:
-    """Give the id that the folder's run was given when it began."""
+    """Return the id of the folder's run, drawn when it begins and kept there."""
     path = folder / "wandb" / "run-id"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

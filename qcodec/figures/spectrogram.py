@@ -3,29 +3,35 @@
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from scipy.signal import ShortTimeFFT
 
 from qcodec.figures.data import FloatArray
 from qcodec.figures.style import DPI, SMALL, TEXT, TICKS, WIDTH
 
-_FLOOR_DB = -80.0  # below the loudest bin of the first clip
+_WINDOW, _HOP = 512, 128  # samples
+_RANGE_DB = 80.0  # shown below the loudest bin
 
 
-def log_spectrogram(audio: FloatArray, window: int = 512) -> FloatArray:
-    """Give the power in dB of the short-time Fourier transform with a Hann window: ``(window / 2 + 1, frames)``.
+def draw_spectrogram(axes: Axes, audio: FloatArray, sample_rate: int, loudest: float | None = None) -> AxesImage:
+    """Draw the power in dB of a short-time Fourier transform with a Hann window, over seconds and kHz.
 
     Args:
-        audio: ``(L,)`` samples; shorter ones than a window are filled with zeros.
-        window: Window length in samples; the hop is a quarter of it.
-
-    Example:
-        >>> log_spectrogram(np.ones(1024)).shape
-        (257, 5)
+        axes: Where to draw.
+        audio: ``(L,)`` samples; fewer than a window of 512 are filled with zeros.
+        sample_rate: In Hz.
+        loudest: Upper end of the scale of 80 dB; that of the clip's loudest bin if left out.
     """
-    padded = np.pad(audio, (0, max(0, window - len(audio))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[:: window // 4]
-    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(window), axis=1)))
-    return np.asarray(10 * np.log10(np.maximum(power, 1e-12)).T, dtype=np.float64)
+    transform = ShortTimeFFT.from_window("hann", sample_rate, _WINDOW, _WINDOW - _HOP)
+    power = transform.spectrogram(np.pad(audio, (0, max(0, _WINDOW - len(audio)))))
+    decibels = 10 * np.log10(np.maximum(power, 1e-12))
+    top = float(decibels.max()) if loudest is None else loudest
+    extent = (0.0, len(audio) / sample_rate, 0.0, sample_rate / 2000)
+    return axes.imshow(
+        decibels, cmap="magma", origin="lower", aspect="auto", extent=extent, vmin=top - _RANGE_DB, vmax=top
+    )
 
 
 def spectrogram_figure(clips: Mapping[str, FloatArray], sample_rate: int) -> Figure:
@@ -40,20 +46,17 @@ def spectrogram_figure(clips: Mapping[str, FloatArray], sample_rate: int) -> Fig
     """
     if not clips:
         raise ValueError("there is no clip to draw: give one or more")
-    images = {name: log_spectrogram(audio) for name, audio in clips.items()}
-    top = float(next(iter(images.values())).max())
-    figure = Figure(figsize=(WIDTH, 1.5 * len(images) + 0.4), dpi=DPI / 2, layout="constrained")
-    panels = figure.subplots(len(images), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (name, image), audio in zip(panels, images.items(), clips.values(), strict=True):
-        extent = (0.0, len(audio) / sample_rate, 0.0, sample_rate / 2000)
-        shown = axes.imshow(
-            image, cmap="magma", origin="lower", aspect="auto", extent=extent, vmin=top + _FLOOR_DB, vmax=top
-        )
+    figure = Figure(figsize=(WIDTH, 1.5 * len(clips) + 0.4), dpi=DPI / 2, layout="constrained")
+    panels = figure.subplots(len(clips), 1, sharex=True, squeeze=False)[:, 0]
+    loudest = None
+    for axes, (name, audio) in zip(panels, clips.items(), strict=True):
+        shown = draw_spectrogram(axes, audio, sample_rate, loudest)
+        loudest = shown.get_clim()[1]
         axes.set_title(name, fontsize=TEXT, loc="left")
         axes.set_ylabel("kHz", fontsize=SMALL)
         axes.tick_params(**TICKS)
     panels[-1].set_xlabel("seconds", fontsize=SMALL)
-    bar = figure.colorbar(shown, ax=list(panels), aspect=12 * len(images), pad=0.01)
+    bar = figure.colorbar(shown, ax=list(panels), aspect=12 * len(clips), pad=0.01)
     bar.set_label("dB", fontsize=SMALL)
     bar.ax.tick_params(**TICKS)
     return figure

@@ -1,1 +1,1 @@
-"""Metrics of codecs, summed up on the device and across ranks."""
+"""Metrics of audio codecs in training, one file each, summed on the device and over ranks."""

@@ -1,11 +1,12 @@
 """Trains an audio codec."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
-from lightning import LightningModule
+from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,30 +16,47 @@ from qcodec.functional import gradient_gain, mean_absolute
 from qcodec.losses.adversarial import Adversary
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
-from qcodec.metrics.measures import Measures
+from qcodec.metrics.base import CodecMetric
+from qcodec.metrics.built_in import built_in
+from qcodec.metrics.window import MetricWindow
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import settings_of
 from qcodec.random_streams import STREAMS, stream_seed
+from qcodec.runs.schema import Metric, RunDescription
 from qcodec.schedules import Exponential, Schedule
 from qcodec.tasks.ranks import ranks_apart
 
 _BETAS = (0.8, 0.99)
+_HELD_OUT = (  # of the means of scalars, those that validation measures too
+    Metric("mel", "Mel loss", "mel loss", better="lower"),
+    Metric("mse", "MSE of the waveform", "MSE per sample", better="lower"),
+    Metric("waveform", "Distance of the waveform", "mean absolute difference", better="lower"),
+)
+_TRAINING = (
+    Metric("grad_norm", "Norm of the gradient before clipping", "gradient norm"),
+    Metric("encoder_gain", "Gain of the encoder's gradient", "encoder gain"),
+    Metric("skipped_updates", "Updates left out, as their gradient was not finite", "share of updates", better="lower"),
+    Metric("discriminator", "Loss of the discriminator", "discriminator loss"),
+    Metric("discriminator_grad_norm", "Norm of the discriminator's gradient before clipping", "gradient norm"),
+)
 
 
 class AudioTask(LightningModule):
     """Trains a codec on audio ``(B, 1, L)`` with AdamW as published (arXiv 2306.06546, section 4.2).
 
     The losses are ``mel`` (multi-scale mel distance), ``waveform`` (mean absolute difference), those that the quantizer
-    gives by name and, with an adversary, ``adversarial`` and ``feature_matching``; in each update its discriminator
+    names and, with an adversary, ``adversarial`` and ``feature_matching``; in each update its discriminator
     learns first. ``global_step`` counts updates. An update whose gradient is not finite is left out, so that weights
     stay finite; how many were left out is logged. Random numbers of an update come from ``seed``, the rank and the
     update's number alone, so that a resumed run goes on exactly.
 
     Logged every ``log_every_n_steps`` updates, as means over these updates and over all ranks: every loss, ``mse`` per
-    sample, ``grad_norm`` before clipping, ``skipped_updates`` (a share), ``ma_e``, ``ma_e_projected``, ``kbps``,
-    ``codebook_usage``, ``codebook_entropy_bits``, and ``encoder_gain`` (``qcodec.functional.gradient_gain``) of the
-    last update; with an adversary ``discriminator`` (its loss) and ``discriminator_grad_norm`` too. In validation what
-    concerns the codec alone, with the hard quantizer and the prefix ``val_``. A row that was begun before a run was
-    resumed is of all its updates with one rank, and of those since with several.
+    sample, ``grad_norm`` before clipping, ``skipped_updates`` (a share), the metrics of
+    ``qcodec.metrics.built_in.built_in`` (which says where one is left out), further ``metrics``, and ``encoder_gain``
+    (``qcodec.functional.gradient_gain``) of the last update, where the decoder passes a gradient; with an adversary
+    ``discriminator`` (its loss) and ``discriminator_grad_norm`` too. In validation what concerns the codec alone, with
+    the hard quantizer and the prefix ``val_``. A row that was begun before a run was resumed is of all its updates with
+    one rank, and of those since with several.
 
     Args:
         codec: The codec.
@@ -50,9 +68,11 @@ class AudioTask(LightningModule):
             for codecs that are trained already, whose discriminator was not kept.
         adversary_clip: As ``clip``, for the discriminator.
         seed: Seed of the random numbers that quantizer and allocator draw.
+        metrics: Further metrics, beside the built-in ones.
 
     Raises:
-        ValueError: For a norm that is not above zero, or a negative number of updates.
+        TypeError: For a class or a dict in place of an object.
+        ValueError: For a norm that is not above zero, a negative number of updates, or two metrics of one name.
     """
 
     def __init__(
@@ -65,8 +85,12 @@ class AudioTask(LightningModule):
         adversary_from: int = 0,
         adversary_clip: float = 10.0,
         seed: int = 0,
+        metrics: list[CodecMetric] | None = None,
     ) -> None:
         super().__init__()
+        self.schedule = Exponential() if schedule is None else schedule
+        further = [] if metrics is None else list(metrics)
+        _check(codec, losses, self.schedule, adversary, further)
         if not (clip > 0 and adversary_clip > 0):
             raise ValueError(f"clip={clip} and adversary_clip={adversary_clip}: a norm of 0 would stop all training")
         if adversary_from < 0:
@@ -74,14 +98,24 @@ class AudioTask(LightningModule):
         self.automatic_optimization = False
         self.codec, self.losses, self.clip, self.seed = codec, losses, float(clip), seed
         self.adversary, self.adversary_from, self.adversary_clip = adversary, adversary_from, float(adversary_clip)
-        self.schedule = Exponential() if schedule is None else schedule
         self.mel = MelLoss(codec.sample_rate)
-        names = [*losses.by_name(), "mse", "grad_norm", "skipped_updates", "discriminator", "discriminator_grad_norm"]
-        self.window = Measures(codec, names, persistent=True)
-        self.held_out = Measures(codec, names)
+        names = list(dict.fromkeys([*losses.by_name(), *(metric.name for metric in (*_HELD_OUT, *_TRAINING))]))
+        every = [*built_in(codec), *further]
+        self.window, self.held_out = MetricWindow(every, names, persistent=True), MetricWindow(every, names)
+
+    def describe(self, data: LightningDataModule) -> RunDescription:
+        """Return what a run of this task states of itself, whatever the data."""
+        measured = [*_HELD_OUT, *self.window.descriptions]
+        pairs = [
+            (metric, replace(metric, name=f"val_{metric.name}", title=f"{metric.title}, held out"))
+            for metric in measured
+        ]
+        metrics = [*(metric for pair in pairs for metric in pair), *_TRAINING]
+        diverged = Metric("diverged_at", "Divergence", "update", drawn=False)
+        return RunDescription("audio", (*metrics, diverged), rank=("val_mel", "mel"))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """AdamW with the published betas, one for the codec and one for an adversary."""
+        """Return AdamW with the published betas, one for the codec and one for an adversary."""
         rate = self.schedule.learning_rate(0)
         trained = [module for module in (self.codec, self.adversary) if module is not None]
         return [torch.optim.AdamW(module.parameters(), rate, _BETAS, fused=True) for module in trained]
@@ -90,8 +124,7 @@ class AudioTask(LightningModule):
         """Keep what the codec is made of; of several ranks leave the sums of an unfinished row out: they are one's."""
         checkpoint[SETTINGS] = self._codec_settings()
         if self.trainer.world_size > 1:
-            state = checkpoint["state_dict"]
-            state |= {name: torch.zeros_like(state[name]) for name in state if name.startswith("window.")}
+            checkpoint["state_dict"] |= self.window.empty_state("window.")
 
     def _codec_settings(self) -> Any:
         try:
@@ -121,13 +154,13 @@ class AudioTask(LightningModule):
             self.manual_backward(total)
         norm, skipped = self._update(0, self.codec, self.clip, update)
         scalars |= {"mse": _mse(output, audio), "grad_norm": norm, "skipped_updates": skipped}
-        self.window.update(output, losses | scalars)
+        self.window.update(output, audio, losses | scalars)
         if logged:
             self._log_window(output)
         return {"loss": total.detach(), "ma_e": mean_absolute(output.z.detach()).mean()}
 
     def _losses(self, output: AudioOutput, audio: Tensor) -> dict[str, Tensor]:
-        """Give the losses of quantizer and reconstruction by name."""
+        """Compute the losses of quantizer and reconstruction by name."""
         losses = {name: loss.mean() for name, loss in output.quantized.losses.items()}
         estimate = output.audio.float()
         return losses | {"mel": self.mel(estimate, audio), "waveform": F.l1_loss(estimate, audio)}
@@ -139,7 +172,7 @@ class AudioTask(LightningModule):
         return total
 
     def _discriminate(self, output: AudioOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
-        """Let the discriminator learn, if there is one and its time has come."""
+        """Update the discriminator, from ``adversary_from`` on; return its loss and the norm of its gradient."""
         if self.adversary is None or update < self.adversary_from:
             return {}
         loss = self.adversary.discriminator_loss(output.audio, audio)
@@ -171,12 +204,12 @@ class AudioTask(LightningModule):
         return norm, skipped
 
     def _counted(self) -> Any:
-        """Give the codec's optimizer as Lightning wraps it, whose steps are ``global_step``."""
+        """Return the codec's optimizer as Lightning wraps it, whose steps are ``global_step``."""
         wrapped = self.optimizers()
         return wrapped[0] if isinstance(wrapped, list) else wrapped
 
     def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Bring all gradients to their mean over the ranks by one message, as each waits for every rank."""
+        """Average all gradients over the ranks, in one message, as each message waits for every rank."""
         if self.trainer.world_size > 1:
             grads = [torch.as_tensor(parameter.grad) for parameter in parameters]
             mean = self._across_ranks(torch.cat([grad.flatten() for grad in grads]))
@@ -202,7 +235,7 @@ class AudioTask(LightningModule):
         self.log_dict({name: values[name] for name in ("mel", "ma_e")}, prog_bar=True, logger=False)
 
     def _write(self, values: Mapping[str, Tensor]) -> None:
-        """Give the values to the loggers, under the number of updates done."""
+        """Write the values to the loggers, under the number of updates done."""
         row = dict(zip(values, torch.stack([*values.values()]).tolist(), strict=True))
         for logger in self.loggers:
             logger.log_metrics({"epoch": self.current_epoch, **row}, step=self.global_step)
@@ -210,7 +243,7 @@ class AudioTask(LightningModule):
     def validation_step(self, audio: Tensor, batch_idx: int) -> None:
         """Measure the codec with the hard quantizer."""
         output = self.codec(audio)
-        self.held_out.update(output, self._losses(output, audio) | {"mse": _mse(output, audio)})
+        self.held_out.update(output, audio, self._losses(output, audio) | {"mse": _mse(output, audio)})
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over the held-out clips."""
@@ -230,7 +263,7 @@ class AudioTask(LightningModule):
             self.log_dict({**values, "step": float(self.global_step)}, sync_dist=True)
 
     def predict_step(self, audio: Tensor, batch_idx: int) -> dict[str, Tensor]:
-        """Give the decoded audio and the codes."""
+        """Return the decoded audio ``(B, 1, L)`` and the codes ``(B, N_q, T)``."""
         output = self.codec(audio)
         return {"audio": output.audio, "codes": output.quantized.codes}
 
@@ -238,3 +271,13 @@ class AudioTask(LightningModule):
 def _mse(output: AudioOutput, audio: Tensor) -> Tensor:
     with torch.no_grad():
         return F.mse_loss(output.audio.float(), audio)
+
+
+def _check(codec: object, losses: object, schedule: object, adversary: object, metrics: Sequence[object]) -> None:
+    check_is(codec, AudioCodec, "codec")
+    check_is(losses, LossWeights, "losses")
+    check_is(schedule, Schedule, "schedule")
+    if adversary is not None:
+        check_is(adversary, Adversary, "adversary")
+    for index, metric in enumerate(metrics):
+        check_is(metric, CodecMetric, f"metrics[{index}]")

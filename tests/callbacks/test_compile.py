@@ -122,7 +122,7 @@ def test_another_task_and_a_backend_that_does_not_work_are_told():
     class Other(LightningModule):
         pass
 
-    with pytest.raises(ValueError, match="Other has no codec with embed and synthesize: leave Compile out"):
+    with pytest.raises(ValueError, match="Other has no Codec as `codec`: leave Compile out"):
         Compile().on_train_start(None, Other())
     with pytest.raises(ValueError, match=r"backend='nonsense' does not work on cpu: .*leave the callback out"):
         fit(small(), updates=1, callbacks=[Compile(backend="nonsense")])

@@ -1,9 +1,10 @@
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from audio_runs import LOSSES, Noise, adversary, batch, fit, make_codec, make_task, weights
+from audio_runs import LOSSES, Noise, Peak, adversary, batch, fit, make_codec, make_task, weights
 from lightning.pytorch.plugins import MixedPrecision
 
 from qcodec import STE, AllCodebooks, Identity
@@ -12,7 +13,9 @@ from qcodec.codecs.dac.codec import DacCodec
 from qcodec.functional import gradient_gain
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
+from qcodec.runs.schema import read_description, write_description
 from qcodec.schedules import Constant, Exponential
+from qcodec.tasks.audio import AudioTask
 
 
 def rows(folder):
@@ -78,7 +81,7 @@ def test_validation_measures_the_hard_quantizer_with_every_codebook(tmp_path):
 @pytest.mark.parametrize("stop", [5, 7])
 def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, stop, against):
     """At the end of an epoch and within one, also within the stretch of updates that one row sums up."""
-    settings = {"losses": LOSSES}
+    settings = {"losses": LOSSES, "metrics": [Peak()]}
     if against is not None:
         settings["losses"] = LossWeights(mel=15.0, codebook=1.0, adversarial=1.0, feature_matching=2.0)
 
@@ -220,6 +223,58 @@ def test_a_codec_without_codebooks_trains_and_logs_what_there_is(tmp_path):
     (row,) = (row for row in rows(tmp_path) if row["mel"])
     assert float(row["encoder_gain"]) == pytest.approx(1.0)
     assert not {"codebook_usage", "ma_e_projected", "commitment"} & set(row)
+
+
+def test_a_metric_of_ones_own_is_measured_in_training_and_in_validation(tmp_path):
+    task = make_task(codec=make_codec(allocator=AllCodebooks()), metrics=[Peak()])
+    first = make_codec(allocator=AllCodebooks())(batch(0)).audio.abs().amax(-1).mean().item()
+    fit(task, updates=4, logger=MetricsCSV(tmp_path), log_every_n_steps=1, data=Noise(epoch=4))
+    logged = rows(tmp_path)
+    assert float(logged[0]["peak"]) == pytest.approx(first, rel=1e-5)
+    task.eval()
+    with torch.no_grad():
+        held_out = [task.codec(batch(number)).audio.abs().amax(-1).mean().item() for number in (1000, 1001)]
+    (row,) = (row for row in logged if row["val_mel"])
+    assert float(row["val_peak"]) == pytest.approx(sum(held_out) / 2, rel=1e-5)
+
+
+def test_a_run_states_every_metric_that_it_draws(tmp_path):
+    task = make_task(metrics=[Peak()])
+    described = task.describe(Noise())
+    assert (described.kind, described.rank) == ("audio", ("val_mel", "mel"))
+    by_name = {metric.name: metric for metric in described.metrics}
+    assert len(by_name) == len(described.metrics)
+    assert by_name["val_mel"].title == "Mel loss, held out"
+    assert (by_name["peak"].title, by_name["val_peak"].better) == ("Peak of the decoded audio", "lower")
+    assert not by_name["diverged_at"].drawn
+    fit(task, updates=5, logger=MetricsCSV(tmp_path))
+    losses = {f"{split}{name}" for name in LOSSES.by_name() for split in ("", "val_")} - {"mel", "waveform"}
+    assert set(rows(tmp_path)[0]) - {"epoch", "step"} - losses <= set(by_name)
+    write_description(tmp_path, described)
+    assert read_description(tmp_path).metrics == described.metrics
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: AudioTask(make_codec(), {}), "losses is a dict: give a LossWeights object"),
+        (lambda: AudioTask(DacCodec, LOSSES), r"codec is the class DacCodec: give an object, DacCodec\(\.\.\.\)"),
+        (lambda: make_task(schedule=1e-4), "schedule is a float: give a Schedule object"),
+        (lambda: make_task(adversary=torch.nn.Identity()), "adversary is an Identity: give an Adversary object"),
+        (lambda: make_task(metrics=[Peak(), Peak]), r"metrics\[1\] is the class Peak: give an object, Peak\(\.\.\.\)"),
+    ],
+)
+def test_what_is_no_object_of_its_class_is_named_with_its_remedy(build, message):
+    with pytest.raises(TypeError, match=message):
+        build()
+
+
+def test_a_metric_of_a_name_that_is_taken_is_named():
+    for name in ("mel", "kbps", "encoder_gain"):
+        metric = Peak()
+        metric.descriptions = (replace(Peak.descriptions[0], name=name),)
+        with pytest.raises(ValueError, match=f"two metrics are called '{name}'"):
+            make_task(metrics=[metric])
 
 
 def test_predictions_are_audio_and_codes():

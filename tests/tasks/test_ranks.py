@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +20,8 @@ from qcodec.tasks.system import System
 
 
 def run_command(words):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     command = [sys.executable, "-m", "qcodec", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -64,7 +66,7 @@ def test_two_ranks_train_an_audio_codec_as_one_that_has_both_batches_also_when_r
     words += [f"{codec}.encoder_dim=2", f"{codec}.decoder_dim=32", f"{codec}.quantizer.init_args.dim=32"]
     words += [f"{codec}.quantizer.init_args.allocator=qcodec.AllCodebooks", "--trainer.accelerator=cpu"]
     words += [f"{few}.updates_per_epoch=3", f"{few}.val_crops=2", f"{few}.val_duration=0.3", f"{few}.duration=0.2"]
-    words += ["--trainer.enable_progress_bar=false"]
+    words += ["--trainer.enable_progress_bar=false", "--model.init_args.metrics=[{class_path: audio_runs.Peak}]"]
     alone = ["--run_dir", "one", "--data.init_args.batch_size=2", "--trainer.log_every_n_steps=1"]
     assert main([*words, *alone, "--trainer.max_steps=4"]) == 0
     words += ["--run_dir", "two", "--data.init_args.batch_size=1", "--trainer.devices=2", "--trainer.strategy=ddp"]
@@ -76,8 +78,8 @@ def test_two_ranks_train_an_audio_codec_as_one_that_has_both_batches_also_when_r
         torch.testing.assert_close(two["state_dict"][name], one["state_dict"][name], rtol=1e-4, atol=1e-6)
     one, two = ({row["step"]: row for row in rows(tmp_path / run)} for run in ("one", "two"))
     assert sorted(two) == ["2", "3", "4"]
-    for name in ("mel", "waveform", "commitment", "ma_e", "kbps"):
+    for name in ("mel", "waveform", "commitment", "ma_e", "kbps", "peak"):
         assert float(two["2"][name]) == pytest.approx((float(one["1"][name]) + float(one["2"][name])) / 2, rel=1e-4)
-    for step, names in (("3", ("val_mel", "val_ma_e")), ("4", ("mel", "ma_e", "kbps", "codebook_usage"))):
+    for step, names in (("3", ("val_mel", "val_ma_e", "val_peak")), ("4", ("mel", "kbps", "codebook_usage", "peak"))):
         for name in names:
             assert float(two[step][name]) == pytest.approx(float(one[step][name]), rel=1e-4), name

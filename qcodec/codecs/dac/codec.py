@@ -22,6 +22,7 @@ from qcodec.codecs.receptive_field import decoder_field, encoder_field
 from qcodec.layers.snake import Snake
 from qcodec.quantizers.allocators import CodebookDropout
 from qcodec.quantizers.base import Quantizer
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.codebooks import Codebook
 from qcodec.quantizers.estimators import Estimator
 from qcodec.quantizers.receptive_field import ReceptiveField
@@ -197,9 +198,7 @@ def patch_dac(model: nn.Module, estimator: Estimator) -> nn.Module:
         >>> from qcodec import ModifiedSTE, patch_dac
         >>> model = patch_dac(dac.nn.quantize.ResidualVectorQuantize(16, 2, 32, 4), estimator=ModifiedSTE())
     """
-    if not isinstance(estimator, Estimator):
-        given = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"a {type(estimator).__name__}"
-        raise TypeError(f"estimator is {given}: give an object, such as ModifiedSTE()")
+    check_is(estimator, Estimator, "estimator")
     stages = [module for module in model.modules() if isinstance(module, VectorQuantize)]
     if not stages:
         raise ValueError(f"{type(model).__name__} holds no VectorQuantize of `dac`: give a dac.DAC")
