@@ -27,14 +27,14 @@ LAYERS = {
     "metrics": {"codecs", "functional", "quantizers", "rate"},
     "tasks": {
         "codecs", "data", "functional", "layers", "losses", "metrics", "quantizers", "random_streams", "rate",
-        "schedules",
+        "runs", "schedules",
     },
     "bitstream": {"atomic_write", "audio", "codecs", "functional", "layers", "quantizers", "rate"},
-    "figures": set(),
+    "figures": {"runs"},
     "callbacks": {"atomic_write", "figures"},
     "runs": set(),
     "evaluation": {"audio", "bitstream", "losses"},
-    "report": {"atomic_write", "data", "figures", "rate", "runs"},
+    "report": {"atomic_write", "figures", "runs"},
     "cli": {
         "atomic_write", "audio", "bitstream", "callbacks", "codecs", "data", "evaluation", "figures", "quantizers",
         "report", "runs",

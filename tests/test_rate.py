@@ -19,7 +19,7 @@ from qcodec.rate import effective_bits, empirical_entropy, gaussian_source, kbps
     ],
 )
 def test_rate_distortion_agrees_with_published_points_of_the_four_level_source(bits, distortion):
-    at = effective_bits([distortion], levels=4, features=1).item()
+    at = effective_bits([distortion], *rate_distortion_curve(4)).item()
     assert at == pytest.approx(bits, abs=0.006)
 
 
@@ -51,7 +51,8 @@ def test_the_source_has_the_probabilities_of_a_rounded_normal_variable():
 
 
 def test_effective_bits_are_zero_at_no_information_full_at_no_error_and_nan_for_nan():
-    bits = effective_bits([2.0, 0.8846, 0.0, math.nan], levels=4, features=30)
+    rate, distortion = rate_distortion_curve(4)
+    bits = effective_bits([2.0, 0.8846, 0.0, math.nan], 30 * rate, distortion)
     assert bits[:3].tolist() == pytest.approx([0, 0, 57.04], abs=0.01)
     assert bits[3].isnan()
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from qcodec.figures import style as style
-from qcodec.figures.data import FloatArray
 from qcodec.figures.spectrogram import log_spectrogram
+from qcodec.runs.read import FloatArray
 
 _LEFT, _WIDTH = 0.5, 5.15  # of the axes, in inches
 _FLOOR_DB = -80.0  # below the loudest bin
@@ -47,9 +47,10 @@ class AllocatedClip:
         return np.arange(len(self.importance) + 1) / self.frame_rate
 
 
+@style.styled
 def allocation_figure(clip: AllocatedClip, *, title: str, note: str = "") -> Figure:
     """Draw importance over the spectrogram, and below it the bits per frame at each level, with their mean rate."""
-    figure = Figure(figsize=(style.WIDTH, 4.2), dpi=style.DPI, facecolor="white")
+    figure = Figure(figsize=(style.WIDTH, 4.2))
     style.titled(figure, title, note)
     top = style.axes_in_inches(figure, _LEFT, 2.12, _WIDTH, 1.6)
     bottom = style.axes_in_inches(figure, _LEFT, 0.42, _WIDTH, 1.5)
@@ -58,7 +59,7 @@ def allocation_figure(clip: AllocatedClip, *, title: str, note: str = "") -> Fig
     for axes in (top, bottom):
         axes.set_xlim(0, float(clip.seconds[-1]))
     top.set_xticklabels([])
-    bottom.set_xlabel("seconds", fontsize=style.TEXT)
+    bottom.set_xlabel("seconds")
     return figure
 
 
@@ -69,23 +70,19 @@ def _draw_importance(axes: Axes, clip: AllocatedClip) -> None:
     axes.imshow(
         image, cmap="magma", origin="lower", aspect="auto", extent=extent, vmin=loudest + _FLOOR_DB, vmax=loudest
     )
-    axes.set_ylabel("kHz", fontsize=style.TEXT)
+    axes.set_ylabel("kHz")
     axes.grid(False)
-    over = axes.twinx()
+    over = style.right_axis(axes)
     over.set_ylim(0, 1)
-    over.tick_params(**style.TICKS)
     for width, colour in ((2.6, "#000000"), (1.1, "#ffffff")):
         over.stairs(clip.importance, clip.seconds, baseline=None, linewidth=width, color=colour, zorder=3)
-    for side, spine in over.spines.items():
-        spine.set_visible(side == "right")
-        spine.set(linewidth=style.THIN, color=style.MUTED)
-    over.set_ylabel("importance (white)", fontsize=style.TEXT)
+    over.set_ylabel("importance (white)")
 
 
 def _draw_bits(axes: Axes, clip: AllocatedClip) -> None:
     highest = max(float(bits.max()) for bits in clip.bits.values())
     axes.set_ylim(0, 1.08 * highest)
-    axes.set_ylabel("bits per frame", fontsize=style.TEXT)
+    axes.set_ylabel("bits per frame")
     labels = []
     levels = sorted(clip.bits)
     for level, colour in zip(levels, _shades(len(levels)), strict=True):
@@ -104,6 +101,7 @@ def _shades(count: int) -> Sequence[str]:
     return [_SHADES[index * len(_SHADES) // count] for index in range(count)]
 
 
+@style.styled
 def rate_figure(
     levels: FloatArray, kbps: Mapping[str, FloatArray], *, limits: tuple[float, float], title: str, note: str = ""
 ) -> Figure:
@@ -123,7 +121,7 @@ def rate_figure(
         raise ValueError(
             f"{len(kbps)} clips at {len(levels)} levels make no curve: give one clip and two levels at least"
         )
-    figure = Figure(figsize=(style.WIDTH, 3.4), dpi=style.DPI, facecolor="white")
+    figure = Figure(figsize=(style.WIDTH, 3.4))
     style.titled(figure, title, note)
     axes = style.axes_in_inches(figure, _LEFT, 0.46, 4.75, 2.42)
     axes.set_xscale("log")
@@ -133,10 +131,10 @@ def rate_figure(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1.08 * limits[1])
-    axes.set_xlabel("level", fontsize=style.TEXT)
-    axes.set_ylabel("kbps, side information included", fontsize=style.TEXT)
+    axes.set_xlabel("level")
+    axes.set_ylabel("kbps, side information included")
     for limit, text, down in zip(limits, ("one codebook a frame", "all codebooks"), (-8.5, 2.5), strict=True):
-        axes.axhline(limit, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=1.5)
+        axes.axhline(limit, **style.REFERENCE)
         axes.annotate(
             f"{text}  {limit:.2f}", (0.01, limit), (0, down), ("axes fraction", "data"), textcoords="offset points",
             fontsize=style.SMALL, color=style.MUTED,
@@ -152,7 +150,7 @@ def _draw_rates(axes: Axes, levels: FloatArray, kbps: Mapping[str, FloatArray], 
         kbps = {f"mean of {len(kbps)} clips": rates.mean(0)}
     labels = []
     for (name, rates), (colour, dashes, _) in zip(kbps.items(), style.slots(list(kbps)).values(), strict=True):
-        axes.plot(levels, rates, color=colour, linestyle=dashes, linewidth=style.LINE)
+        axes.plot(levels, rates, color=colour, linestyle=dashes)
         labels.append(style.Label(float(rates[-1]) / top, style.cut(name, 25), colour))
     return labels
 

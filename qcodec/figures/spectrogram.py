@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from qcodec.figures.data import FloatArray
-from qcodec.figures.style import DPI, SMALL, TEXT, TICKS, WIDTH
+from qcodec.figures.style import DPI, SMALL, TEXT, WIDTH, styled
+from qcodec.runs.read import FloatArray
 
 _FLOOR_DB = -80.0  # below the loudest bin of the first clip
 
@@ -28,6 +28,7 @@ def log_spectrogram(audio: FloatArray, window: int = 512) -> FloatArray:
     return np.asarray(10 * np.log10(np.maximum(power, 1e-12)).T, dtype=np.float64)
 
 
+@styled
 def spectrogram_figure(clips: Mapping[str, FloatArray], sample_rate: int) -> Figure:
     """Draw the spectrograms of clips ``(L,)`` by name on one scale of loudness, that of the first one.
 
@@ -51,9 +52,7 @@ def spectrogram_figure(clips: Mapping[str, FloatArray], sample_rate: int) -> Fig
         )
         axes.set_title(name, fontsize=TEXT, loc="left")
         axes.set_ylabel("kHz", fontsize=SMALL)
-        axes.tick_params(**TICKS)
     panels[-1].set_xlabel("seconds", fontsize=SMALL)
     bar = figure.colorbar(shown, ax=list(panels), aspect=12 * len(images), pad=0.01)
     bar.set_label("dB", fontsize=SMALL)
-    bar.ax.tick_params(**TICKS)
     return figure

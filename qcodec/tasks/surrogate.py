@@ -5,14 +5,15 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from lightning import LightningModule
+from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.data.synthetic import DrawBlock, SyntheticSource
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.quantizers.base import QuantizerOutput
-from qcodec.rate import effective_bits, empirical_entropy
+from qcodec.rate import effective_bits, empirical_entropy, rate_distortion_curve
+from qcodec.runs.schema import DIVERGED, Bound, Metric, RunDescription
 from qcodec.schedules import Constant, Schedule
 from qcodec.tasks.cuda_graph_adam import CudaGraphAdam
 from qcodec.tasks.joint_update import JointUpdate, pass_together
@@ -20,6 +21,15 @@ from qcodec.tasks.ranks import ranks_apart
 from qcodec.tasks.system import System, SystemCodec
 
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
+METRICS = (
+    Metric("mse", "Training MSE per value", "training MSE", better="lower", distortion=True),
+    Metric("hard_mse", "MSE of the hard quantizer", "hard MSE", better="lower", distortion=True),
+    Metric("ma_e", "Mean absolute embedding", "MA-E"),
+    Metric("entropy_bits", "Entropy of the codes", "bits per frame", better="lower"),
+    Metric("bits_per_frame", "Bits per frame", "bits per frame", better="lower", drawn=False),
+    Metric("effective_bits", "Effective bits", "bits per frame", better="higher", drawn=False),
+    Metric(DIVERGED, "Divergence", "update", drawn=False),
+)
 
 
 class SurrogateTask(LightningModule):
@@ -86,6 +96,15 @@ class SurrogateTask(LightningModule):
         self._benches: dict[SyntheticSource, JointUpdate] = {}
         # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
         self._ddp_params_and_buffers_to_ignore = ["diverged_at", "sums", "updates"]
+
+    def describe(self, data: LightningDataModule) -> RunDescription:
+        """Return what a run on ``data`` states of itself: its metrics, and the theory of a known source."""
+        source = getattr(data, "source", None)
+        if not isinstance(source, SyntheticSource):
+            return RunDescription("surrogate", METRICS, ("hard_mse", "mse"))
+        bits, distortion = _rate_distortion(source)
+        bound = Bound(tuple(bits.tolist()), tuple(distortion.tolist()))
+        return RunDescription("surrogate", METRICS, ("hard_mse", "mse"), bound, _references(source))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with its default betas, as in arXiv 2502.04770, section 4."""
@@ -202,7 +221,7 @@ class SurrogateTask(LightningModule):
                 hard_mse = mean_squared_error(decoded, target)
                 rows.append(torch.stack([hard_mse, output.bits.mean(dim=1), empirical_entropy(output.codes)]))
             self._held_out.append(torch.stack(rows, dim=1))
-            self._levels = block.source.levels
+            self._source = block.source
 
     def _pass(
         self, block: DrawBlock, index: int
@@ -220,7 +239,7 @@ class SurrogateTask(LightningModule):
         """Log the means over the held-out draws."""
         means = dict(zip(_HELD_OUT, torch.stack(self._held_out).mean(dim=0), strict=True))
         self._held_out.clear()
-        bits = effective_bits(means["hard_mse"].cpu(), self._levels, self.features)
+        bits = effective_bits(means["hard_mse"].cpu(), *_rate_distortion(self._source))
         self._log({**means, "effective_bits": bits.to(self.sums)})
 
     def test_step(self, block: DrawBlock, batch_idx: int) -> None:
@@ -262,6 +281,20 @@ class SurrogateTask(LightningModule):
         for logger in self.trainer.loggers:
             logger.log_metrics(by_seed, step=self.trainer.global_step)
         self.log("step", float(self.trainer.global_step))
+
+
+def _rate_distortion(source: SyntheticSource) -> tuple[Tensor, Tensor]:
+    """Return R(D) of a source: bits per frame, rising, and squared error per value."""
+    rate, distortion = rate_distortion_curve(source.levels)
+    return source.features * rate, distortion
+
+
+def _references(source: SyntheticSource) -> dict[str, float]:
+    """Return the MSE per value of sending nothing, and of quantizing the observation where its rotation is known."""
+    return {
+        "zero information": float(rate_distortion_curve(source.levels)[1][0]),
+        "known rotation": source.no_learning_mse(),
+    }
 
 
 def _check_systems(systems: Mapping[str, System], seeds: int) -> None:
