@@ -13,7 +13,7 @@ from qcodec.data.synthetic import DrawBlock, SyntheticSource
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.quantizers.base import QuantizerOutput
 from qcodec.rate import effective_bits, empirical_entropy, rate_distortion_curve
-from qcodec.runs.schema import DIVERGED, Bound, Metric, RunDescription
+from qcodec.runs.schema import Bound, Metric, RunDescription
 from qcodec.schedules import Constant, Schedule
 from qcodec.tasks.cuda_graph_adam import CudaGraphAdam
 from qcodec.tasks.joint_update import JointUpdate, pass_together
@@ -28,7 +28,6 @@ METRICS = (
     Metric("entropy_bits", "Entropy of the codes", "bits per frame", better="lower"),
     Metric("bits_per_frame", "Bits per frame", "bits per frame", better="lower", drawn=False),
     Metric("effective_bits", "Effective bits", "bits per frame", better="higher", drawn=False),
-    Metric(DIVERGED, "Divergence", "update", drawn=False),
 )
 
 
