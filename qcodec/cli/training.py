@@ -27,9 +27,9 @@ from qcodec.cli.config_errors import innermost
 from qcodec.cli.recipes import find_recipe, short_name
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
-from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, write_description
+from qcodec.runs.schema import CHECKPOINTS, CONFIG, RunDescription, write_description
 
-_TABLES = {"fit": METRICS, "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
+_TABLES = {"fit": "metrics.csv", "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 
 
 def train(command: str, arguments: Sequence[str]) -> None:
@@ -115,7 +115,7 @@ class RunFolderCLI(LightningCLI):
                 logger.init_args.save_dir = str(self.run_dir)
 
     def after_instantiate_classes(self) -> None:
-        """Keep the settings, once they are known to make a run, and what the run states of itself."""
+        """Keep the settings, once they are known to make a run."""
         if self.subcommand == "fit":
             self._save_config()
             self._save_description()

@@ -12,23 +12,16 @@ from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.data.synthetic import DrawBlock, SyntheticSource
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.quantizers.base import QuantizerOutput
-from qcodec.rate import effective_bits, empirical_entropy, rate_distortion_curve
-from qcodec.runs.schema import Bound, Metric, RunDescription
+from qcodec.rate import effective_bits, empirical_entropy
+from qcodec.runs.schema import BY_SEED, RunDescription
 from qcodec.schedules import Constant, Schedule
 from qcodec.tasks.cuda_graph_adam import CudaGraphAdam
 from qcodec.tasks.joint_update import JointUpdate, pass_together
 from qcodec.tasks.ranks import ranks_apart
+from qcodec.tasks.surrogate_description import describe_run, rate_distortion
 from qcodec.tasks.system import System, SystemCodec
 
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
-METRICS = (
-    Metric("mse", "Training MSE per value", "training MSE", better="lower", distortion=True),
-    Metric("hard_mse", "MSE of the hard quantizer", "hard MSE", better="lower", distortion=True),
-    Metric("ma_e", "Mean absolute embedding", "MA-E"),
-    Metric("entropy_bits", "Entropy of the codes", "bits per frame", better="lower"),
-    Metric("bits_per_frame", "Bits per frame", "bits per frame", better="lower", drawn=False),
-    Metric("effective_bits", "Effective bits", "bits per frame", better="higher", drawn=False),
-)
 
 
 class SurrogateTask(LightningModule):
@@ -98,12 +91,7 @@ class SurrogateTask(LightningModule):
 
     def describe(self, data: LightningDataModule) -> RunDescription:
         """Return what a run on ``data`` states of itself: its metrics, and the theory of a known source."""
-        source = getattr(data, "source", None)
-        if not isinstance(source, SyntheticSource):
-            return RunDescription("surrogate", METRICS, ("hard_mse", "mse"))
-        bits, distortion = _rate_distortion(source)
-        bound = Bound(tuple(bits.tolist()), tuple(distortion.tolist()))
-        return RunDescription("surrogate", METRICS, ("hard_mse", "mse"), bound, _references(source))
+        return describe_run(getattr(data, "source", None))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with its default betas, as in arXiv 2502.04770, section 4."""
@@ -238,7 +226,7 @@ class SurrogateTask(LightningModule):
         """Log the means over the held-out draws."""
         means = dict(zip(_HELD_OUT, torch.stack(self._held_out).mean(dim=0), strict=True))
         self._held_out.clear()
-        bits = effective_bits(means["hard_mse"].cpu(), *_rate_distortion(self._source))
+        bits = effective_bits(means["hard_mse"].cpu(), *rate_distortion(self._source))
         self._log({**means, "effective_bits": bits.to(self.sums)})
 
     def test_step(self, block: DrawBlock, batch_idx: int) -> None:
@@ -272,7 +260,7 @@ class SurrogateTask(LightningModule):
         self.log_dict({name: m for row, ms in zip(names, merged, strict=True) for name, m in zip(row, ms, strict=True)})
         by_seed: dict[str, float] = {"epoch": self.trainer.current_epoch}
         by_seed |= {
-            f"by_seed/{name}/{seed}": value
+            f"{BY_SEED}{name}/{seed}": value
             for row, table in zip(names, values.tolist(), strict=True)
             for name, of_seeds in zip(row, table, strict=True)
             for seed, value in zip(self.seeds, of_seeds, strict=True)
@@ -280,20 +268,6 @@ class SurrogateTask(LightningModule):
         for logger in self.trainer.loggers:
             logger.log_metrics(by_seed, step=self.trainer.global_step)
         self.log("step", float(self.trainer.global_step))
-
-
-def _rate_distortion(source: SyntheticSource) -> tuple[Tensor, Tensor]:
-    """Return R(D) of a source: bits per frame, rising, and squared error per value."""
-    rate, distortion = rate_distortion_curve(source.levels)
-    return source.features * rate, distortion
-
-
-def _references(source: SyntheticSource) -> dict[str, float]:
-    """Return the MSE per value of sending nothing, and of quantizing the observation where its rotation is known."""
-    return {
-        "zero information": float(rate_distortion_curve(source.levels)[1][0]),
-        "known rotation": source.no_learning_mse(),
-    }
 
 
 def _check_systems(systems: Mapping[str, System], seeds: int) -> None:

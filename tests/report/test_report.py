@@ -14,13 +14,11 @@ from qcodec.figures.drawn import Drawn
 from qcodec.report.write import FIGURES, write_report
 from qcodec.runs.read import Run
 from qcodec.runs.schema import Bound, Metric, RunDescription, write_description
-from qcodec.tasks.surrogate import METRICS
+from qcodec.tasks.surrogate_description import METRICS, RANK
 
 CONFIG = "data:\n  class_path: qcodec.data.synthetic.SyntheticBits\n  note: <&>\n"
 BOUND = Bound((0.0, 30.0, 57.0), (0.88, 0.2, 0.0))
-SURROGATE = RunDescription(
-    "surrogate", METRICS, ("hard_mse", "mse"), BOUND, {"zero information": 0.88, "known rotation": 0.1}
-)
+SURROGATE = RunDescription("surrogate", METRICS, RANK, BOUND, {"zero information": 0.88, "known rotation": 0.1})
 Values = dict[str, dict[str, list[list[float]]]]  # metric -> system -> steps of seeds
 
 
