@@ -133,22 +133,22 @@ def rate_distortion_curve(levels: int, step: float = 1.0) -> tuple[Tensor, Tenso
     return torch.cat([ends[:1, 0], rate[keep], ends[1:, 0]]), torch.cat([ends[:1, 1], distortion[keep], ends[1:, 1]])
 
 
-def effective_bits(mse: Sequence[float] | Tensor, rate: Tensor, distortion: Tensor) -> Tensor:
-    """Compute the rate that the best conceivable codec needs for an MSE per value: R(mse), float64.
+def effective_bits(mse: Sequence[float] | Tensor, bits: Tensor, distortion: Tensor) -> Tensor:
+    """Return the bits per frame that the best conceivable codec needs for this MSE per value, ``R(mse)``, float64.
 
-    Zero from the largest distortion upwards, NaN for NaN.
+    Linear between the points of the curve, zero from its highest distortion upwards, NaN for NaN.
 
     Args:
         mse: MSE per value, of any shape.
-        rate: ``(points,)`` rates of R(D), rising, in the unit of the result.
-        distortion: ``(points,)`` their distortions, falling to 0.
+        bits: ``(S,)`` rates of the R(D) curve in bits per frame, rising.
+        distortion: ``(S,)`` its distortions, falling.
 
     Example:
         >>> rate, distortion = rate_distortion_curve(4)
         >>> round(effective_bits([0.1346], 30 * rate, distortion).item(), 1)
         36.6
     """
-    rising, at = distortion.flip(0), rate.flip(0)
+    rising, at = distortion.flip(0), bits.flip(0)
     d = torch.as_tensor(mse, dtype=torch.float64)
     right = torch.searchsorted(rising, d.contiguous()).clamp(1, len(rising) - 1)
     left = right - 1
