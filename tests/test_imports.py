@@ -30,11 +30,11 @@ LAYERS = {
         "runs", "schedules",
     },
     "bitstream": {"atomic_write", "audio", "codecs", "functional", "layers", "quantizers", "rate"},
-    "figures": set(),
+    "figures": {"runs"},
     "callbacks": {"atomic_write", "codecs", "figures", "quantizers", "runs"},
     "runs": set(),
     "evaluation": {"audio", "bitstream", "losses"},
-    "report": {"atomic_write", "data", "figures", "rate", "runs"},
+    "report": {"atomic_write", "figures", "runs"},
     "cli": {
         "atomic_write", "audio", "bitstream", "callbacks", "codecs", "data", "evaluation", "figures", "quantizers",
         "report", "runs",

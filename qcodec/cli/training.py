@@ -27,6 +27,7 @@ from qcodec.cli.config_errors import innermost
 from qcodec.cli.recipes import find_recipe, short_name
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
+from qcodec.runs.schema import CHECKPOINTS, CONFIG, RunDescription, write_description
 
 _TABLES = {"fit": "metrics.csv", "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 
@@ -117,17 +118,24 @@ class RunFolderCLI(LightningCLI):
         """Keep the settings, once they are known to make a run."""
         if self.subcommand == "fit":
             self._save_config()
+            self._save_description()
 
     @rank_zero_only
     def _save_config(self) -> None:
         """Write all settings; those of the run's beginning stay when it is resumed."""
-        path = self.run_dir / "config.yaml"
+        path = self.run_dir / CONFIG
         config = self.config[str(self.subcommand)].clone()
         if path.exists() and config.ckpt_path:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         config.run_dir = config.ckpt_path = None
         self._parser(self.subcommand).save(config, str(path), skip_unset=True, multifile=False, overwrite=True)
+
+    @rank_zero_only
+    def _save_description(self) -> None:
+        """Write what the task states of its run; of a task that states nothing, that the run is of another kind."""
+        describe = getattr(self.model, "describe", None)
+        write_description(self.run_dir, describe(self.datamodule) if describe else RunDescription(kind="other"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the table of metrics, and the callbacks that every run has."""
@@ -137,7 +145,7 @@ class RunFolderCLI(LightningCLI):
         callbacks = _listed(config.callbacks)
         for callback in callbacks:
             if isinstance(callback, ModelCheckpoint):
-                callback.dirpath = callback.dirpath or str(self.run_dir / "checkpoints")
+                callback.dirpath = callback.dirpath or str(self.run_dir / CHECKPOINTS)
         if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(ProgressLine())
         if config.enable_checkpointing is not False and not any(map(_keeps_epochs, callbacks)):
@@ -152,7 +160,7 @@ class RunFolderCLI(LightningCLI):
     def _checkpoint(self) -> ModelCheckpoint:
         """Give the callback that keeps the state at the end of each epoch and at an error."""
         return ModelCheckpoint(
-            self.run_dir / "checkpoints",
+            self.run_dir / CHECKPOINTS,
             filename="last",
             save_on_train_epoch_end=True,
             save_on_exception=True,

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qcodec.figures import style
-from qcodec.figures.data import FloatArray
 from qcodec.figures.spectrogram import draw_spectrogram
+from qcodec.runs.read import FloatArray
 
 _LEFT, _WIDTH = 0.5, 5.15  # of the axes, in inches
 _SHADES = ("#6db3dd", "#3a8fca", "#0b64a8", "#08306b")  # of rates, from low to high
@@ -45,14 +45,15 @@ class AllocatedClip:
         return np.arange(len(next(iter(self.bits.values()))) + 1) / self.frame_rate
 
 
+@style.styled
 def allocation_figure(clip: AllocatedClip, *, title: str) -> Figure:
     """Draw importance over the spectrogram, and below it the bits per frame at each rate, with their mean."""
-    figure = Figure(figsize=(style.WIDTH, 4.2), dpi=style.DPI, facecolor="white")
+    figure = Figure(figsize=(style.WIDTH, 4.2))
     style.titled(figure, title)
     top = style.axes_in_inches(figure, _LEFT, 2.12, _WIDTH, 1.6)
     bottom = style.axes_in_inches(figure, _LEFT, 0.42, _WIDTH, 1.5)
     draw_spectrogram(top, clip.audio, clip.sample_rate)
-    top.set_ylabel("kHz", fontsize=style.TEXT)
+    top.set_ylabel("kHz")
     top.grid(False)
     if clip.importance is not None:
         _draw_importance(top, clip.importance, clip.seconds)
@@ -60,26 +61,22 @@ def allocation_figure(clip: AllocatedClip, *, title: str) -> Figure:
     for axes in (top, bottom):
         axes.set_xlim(0, float(clip.seconds[-1]))
     top.set_xticklabels([])
-    bottom.set_xlabel("seconds", fontsize=style.TEXT)
+    bottom.set_xlabel("seconds")
     return figure
 
 
 def _draw_importance(axes: Axes, importance: FloatArray, seconds: FloatArray) -> None:
-    over = axes.twinx()
+    over = style.right_axis(axes)
     over.set_ylim(0, 1)
-    over.tick_params(**style.TICKS)
     for width, colour in ((2.6, "#000000"), (1.1, "#ffffff")):
         over.stairs(importance, seconds, baseline=None, linewidth=width, color=colour, zorder=3)
-    for side, spine in over.spines.items():
-        spine.set_visible(side == "right")
-        spine.set(linewidth=style.THIN, color=style.MUTED)
-    over.set_ylabel("importance (white)", fontsize=style.TEXT)
+    over.set_ylabel("importance (white)")
 
 
 def _draw_bits(axes: Axes, clip: AllocatedClip) -> None:
     highest = max(float(bits.max()) for bits in clip.bits.values())
     axes.set_ylim(0, 1.08 * highest)
-    axes.set_ylabel("bits per frame", fontsize=style.TEXT)
+    axes.set_ylabel("bits per frame")
     labels = []
     for index, (name, bits) in enumerate(clip.bits.items()):
         colour = _SHADES[-1 - (len(clip.bits) - 1 - index) * len(_SHADES) // max(len(clip.bits), len(_SHADES))]

@@ -1,12 +1,11 @@
-"""What figures are drawn from: curves over training, the bound, and the axis that shows them."""
+"""What figures are drawn from: curves over training, and the axis that shows them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from qcodec.runs.read import FloatArray
 
 _LOWEST = 1e-5  # smaller values are drawn at a logarithmic axis' lower end
 _LOG_FROM = 20.0  # ratio of largest to smallest value above which an axis is logarithmic
@@ -22,11 +21,11 @@ class Curve:
 
     @property
     def diverged(self) -> bool:
-        """Whether any seed has diverged."""
+        """Tell whether any seed has diverged."""
         return bool(np.isfinite(self.diverged_at).any())
 
     def range(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Smallest value, median and largest value over seeds, ``(logged,)`` each.
+        """Return smallest value, median and largest value over seeds, ``(logged,)`` each.
 
         A nan counts as infinite once any seed has diverged; otherwise it leaves a gap.
         """
@@ -35,11 +34,11 @@ class Curve:
 
     @property
     def last(self) -> float:
-        """Median over seeds at the last logged step."""
+        """Return the median over seeds at the last logged step."""
         return float(self.range()[1][-1])
 
     def fate(self) -> str:
-        """Say in a few words when it diverged; empty where no seed did."""
+        """Return in a few words when it diverged; empty where no seed did."""
         when = self.diverged_at[np.isfinite(self.diverged_at)]
         if not len(when):
             return ""
@@ -51,14 +50,6 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """The rate-distortion function of the data."""
-
-    bits: FloatArray  # (points,) bits per frame, rising
-    distortion: FloatArray  # (points,) squared error per value, falling
-
-
-@dataclass(frozen=True)
 class Axis:
     """Range and scale of a vertical axis."""
 
@@ -67,17 +58,17 @@ class Axis:
     log: bool
 
     def held(self, values: FloatArray) -> FloatArray:
-        """Values moved to the axis' ends where they lie beyond them; nan stays."""
+        """Return values, moved to the axis' ends where they lie beyond them; nan stays."""
         return np.asarray(np.clip(values, self.low, self.high), dtype=np.float64)
 
     def line(self, values: FloatArray) -> FloatArray:
-        """Held values, with a gap between the first and the last point of a stretch above the axis."""
+        """Return held values, with a gap between the first and the last point of a stretch above the axis."""
         held = self.held(values)
         above = np.concatenate([[False], held >= self.high, [False]])
         return np.where(above[:-2] & above[1:-1] & above[2:], np.nan, held)
 
     def fraction(self, value: float) -> float:
-        """Height of a value on the axis, from 0 to 1; nan counts as above it."""
+        """Return the height of a value on the axis, from 0 to 1; nan counts as above it."""
         at = self.high if np.isnan(value) else min(max(value, self.low), self.high)
         low, middle, high = np.log([self.low, at, self.high]) if self.log else (self.low, at, self.high)
         return float((middle - low) / (high - low))

@@ -1,17 +1,29 @@
-"""The figure of where every seed of every system ends: a pure function from data to a matplotlib ``Figure``."""
+"""The figure of where every seed of every system ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from qcodec.figures import style as style
-from qcodec.figures.data import FloatArray
+from qcodec.figures.drawn import Drawn
+from qcodec.runs.read import FloatArray, Run
 
 _LOWEST, _ROW = 1e-6, 0.17  # smaller values are drawn at the axis' end; inches per system
 
 
+def draw(run: Run) -> Iterator[Drawn]:
+    """Draw the last values of the first distortion that a run logged, where it has several systems."""
+    metric = next((each for each in run.described if each.distortion and each.name in run.metrics), None)
+    if metric and len(by_system := run.metrics[metric.name]) > 1:
+        last = {system: series.last for system, series in by_system.items()}
+        caption = f"{metric.title}: every seed at the last logged step, the best system first."
+        xlabel, references = f"{metric.label}, last logged step", run.description.references
+        yield Drawn("final", caption, final_values(last, xlabel, title="Where every seed ends", references=references))
+
+
+@style.styled
 def final_values(
     last: Mapping[str, FloatArray], xlabel: str, *, title: str, references: Mapping[str, float] | None = None
 ) -> Figure:
@@ -38,7 +50,7 @@ def final_values(
     high = 3 * max([*references.values()] or [float(finite.max())])
     low = min(max(_LOWEST, float(finite.min()) / 2), high / 10)
     height = _ROW * len(order)
-    figure = Figure(figsize=(style.WIDTH, height + 1.15), dpi=style.DPI, facecolor="white")
+    figure = Figure(figsize=(style.WIDTH, height + 1.15))
     axes = style.axes_in_inches(figure, 1.75, 0.48, 4.6, height)
     style.titled(
         figure, title, "dots: seeds; bars: medians; arrow heads: beyond the axis; at the left end: less than that"
@@ -48,22 +60,15 @@ def final_values(
         lost = values[name] > high
         middle = float(np.median(held))
         colour = style.WARNING if lost.any() else style.ACCENT
-        axes.plot([middle, middle], [row - 0.32, row + 0.32], color=colour, linewidth=style.LINE, zorder=3)
+        axes.plot([middle, middle], [row - 0.32, row + 0.32], color=colour, zorder=3)
         for chosen, marker in ((~lost, "o"), (lost, ">")):
-            axes.plot(
-                held[chosen],
-                np.full(chosen.sum(), row),
-                marker,
-                color=colour,
-                markersize=3.6,
-                alpha=0.55,
-                clip_on=False,
-            )
+            rows = np.full(chosen.sum(), row)
+            axes.plot(held[chosen], rows, marker, color=colour, markersize=3.6, alpha=0.55, clip_on=False)
         axes.text(1.015, row, style.short(float(np.median(values[name]))), transform=axes.get_yaxis_transform(),
                   fontsize=style.SMALL, color=colour, va="center")  # fmt: skip
     for name, value in references.items():
         side = "left" if value == max(references.values()) else "right"
-        axes.axvline(value, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=1.5)
+        axes.axvline(value, **style.REFERENCE)
         axes.text(value, -0.75, f"{name} {style.short(value)}", fontsize=style.SMALL, color=style.MUTED, ha=side,
                   va="bottom")  # fmt: skip
     axes.set_xscale("log")
@@ -72,5 +77,5 @@ def final_values(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.plain(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(order)), [style.cut(name, 34) for name in order])
-    axes.set_xlabel(xlabel, fontsize=style.TEXT)
+    axes.set_xlabel(xlabel)
     return figure

@@ -1,6 +1,6 @@
-"""The figure of audio codecs in training: a pure function from data to a matplotlib ``Figure``."""
+"""The figure of audio codecs in training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,10 +8,25 @@ from matplotlib.figure import Figure
 from qcodec.figures import style as style
 from qcodec.figures.curves import panel
 from qcodec.figures.data import Axis, Curve, fit_axis
+from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words
+from qcodec.runs.read import Run
 
 _HIGH, _GAP, _EDGE = 1.75, 0.3, 4.2 / 6.3  # height of a panel and between two, in inches; the data's share of the width
+_MOST_RUNS = 10  # more would hide one another
 
 
+def draw(run: Run) -> Iterator[Drawn]:
+    """Draw Figure 8 of arXiv 2502.04770 from what runs of audio codecs logged."""
+    mel, ma_e = curves_of(run, "mel"), curves_of(run, "ma_e")
+    if mel and max(len(mel), len(ma_e)) <= _MOST_RUNS:
+        title = "Mel loss and mean absolute embedding in training"
+        note = "each point is a mean over the updates since the one before"
+        note += "; cross: diverged and stopped" if any(curve.diverged for curve in mel.values()) else ""
+        figure = mel_and_embedding(mel, ma_e, title=title, note=note)
+        yield Drawn("figure8", f"{title}, as Figure 8 of arXiv 2502.04770{seeds_in_words(mel)}.", figure)
+
+
+@style.styled
 def mel_and_embedding(mel: Mapping[str, Curve], ma_e: Mapping[str, Curve], *, title: str, note: str = "") -> Figure:
     """Draw mel loss above mean absolute embedding over updates, as Figure 8 of arXiv 2502.04770.
 
@@ -19,7 +34,7 @@ def mel_and_embedding(mel: Mapping[str, Curve], ma_e: Mapping[str, Curve], *, ti
     other runs, an arrow head marks the place. The axis of the embedding is logarithmic.
 
     Args:
-        mel: Mel loss, one curve per run, ``plots.MOST_LINES`` at most.
+        mel: Mel loss, one curve per run.
         ma_e: Mean absolute value of the encoder's output, curves of the same runs.
         title: Written above.
         note: Written below the title.
@@ -31,15 +46,16 @@ def mel_and_embedding(mel: Mapping[str, Curve], ma_e: Mapping[str, Curve], *, ti
     if not panels:
         raise ValueError(f"no run to draw in the figure {title!r}: give at least one curve")
     end = max(float(curve.updates[-1]) for curves, _ in panels for curve in curves.values()) or 1.0
-    height = 0.95 + len(panels) * _HIGH + (len(panels) - 1) * _GAP
-    figure = Figure(figsize=(style.WIDTH, height), dpi=style.DPI, facecolor="white")
+    high = max(_HIGH, style.LINE_OF_TEXT * max(len(curves) for curves, _ in panels))
+    height = 0.95 + len(panels) * high + (len(panels) - 1) * _GAP
+    figure = Figure(figsize=(style.WIDTH, height))
     for row, (curves, name) in enumerate(panels):
-        bottom = height - 0.5 - _HIGH - row * (_HIGH + _GAP)
-        axes = style.axes_in_inches(figure, 0.62, bottom, 6.3, _HIGH)
+        bottom = height - 0.5 - high - row * (high + _GAP)
+        axes = style.axes_in_inches(figure, 0.62, bottom, 6.3, high)
         panel(axes, curves, _axis(curves, log=curves is ma_e), end, _EDGE, {})
-        axes.set_ylabel(name, fontsize=style.TEXT)
+        axes.set_ylabel(name)
         if row == len(panels) - 1:
-            axes.set_xlabel("update", fontsize=style.TEXT, x=_EDGE / 2)
+            axes.set_xlabel("update", x=_EDGE / 2)
         else:
             axes.tick_params(labelbottom=False)
     style.titled(figure, title, note)

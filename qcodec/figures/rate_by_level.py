@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from qcodec.figures import style
-from qcodec.figures.data import FloatArray
+from qcodec.runs.read import FloatArray
 
 _MOST_NAMES = 10
 
 
+@style.styled
 def rate_figure(
     levels: FloatArray, kbps: Mapping[str, FloatArray], *, limits: tuple[float, float], title: str
 ) -> Figure:
@@ -31,7 +32,7 @@ def rate_figure(
         raise ValueError(
             f"{len(kbps)} clips at {len(levels)} levels make no curve: give one clip and two levels at least"
         )
-    figure = Figure(figsize=(style.WIDTH, 3.4), dpi=style.DPI, facecolor="white")
+    figure = Figure(figsize=(style.WIDTH, 3.4))
     style.titled(figure, title)
     axes = style.axes_in_inches(figure, 0.5, 0.46, 4.75, 2.42)
     axes.set_xscale("log")
@@ -41,10 +42,10 @@ def rate_figure(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1.08 * limits[1])
-    axes.set_xlabel("level", fontsize=style.TEXT)
-    axes.set_ylabel("kbps, side information included", fontsize=style.TEXT)
+    axes.set_xlabel("level")
+    axes.set_ylabel("kbps, side information included")
     for limit, text, down in zip(limits, ("lowest rate", "highest rate"), (-8.5, 2.5), strict=True):
-        axes.axhline(limit, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=1.5)
+        axes.axhline(limit, **style.REFERENCE)
         axes.annotate(
             f"{text}  {limit:.2f}", (0.01, limit), (0, down), ("axes fraction", "data"), textcoords="offset points",
             fontsize=style.SMALL, color=style.MUTED,
@@ -60,7 +61,7 @@ def _draw_rates(axes: Axes, levels: FloatArray, kbps: Mapping[str, FloatArray], 
         kbps = {f"mean of {len(kbps)} clips": rates.mean(0)}
     labels = []
     for (name, rates), (colour, dashes, _) in zip(kbps.items(), style.slots(list(kbps)).values(), strict=True):
-        axes.plot(levels, rates, color=colour, linestyle=dashes, linewidth=style.LINE)
+        axes.plot(levels, rates, color=colour, linestyle=dashes)
         labels.append(style.Label(float(rates[-1]) / top, style.cut(name, 25), colour))
     return labels
 

@@ -1,15 +1,19 @@
-"""The figure of rate against distortion: a pure function from data to a matplotlib ``Figure``."""
+"""The figure of rate against distortion."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from qcodec.figures import style as style
-from qcodec.figures.data import Axis, Bound, FloatArray
+from qcodec.figures.data import Axis
+from qcodec.figures.drawn import Drawn
+from qcodec.runs.read import FloatArray, Run
+from qcodec.runs.schema import Bound
 
 GOOD_MSE = 0.01  # a budget of bits suffices where the hard MSE lies below this
+_MSE, _ENTROPY, _BUDGET = "hard_mse", "entropy_bits", "bits_per_frame"  # metrics of a surrogate's run
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,43 @@ class Point:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Medians of bits and MSE over seeds; an MSE of nan counts as infinite."""
+        """Return medians of bits and MSE over seeds; an MSE of nan counts as infinite."""
         return float(np.median(self.bits)), float(np.median(np.nan_to_num(self.mse, nan=np.inf, posinf=np.inf)))
 
 
+def draw(run: Run) -> Iterator[Drawn]:
+    """Draw the rate and distortion of a surrogate's run on held-out data."""
+    points, left_out = _points(run)
+    if points:
+        note = f"left out, as their codes have too many values for an entropy: {', '.join(left_out)}"
+        stated, title = run.description, "Rate and distortion on held-out data"
+        figure = rate_distortion(
+            points, stated.bound, title=title, note=note if left_out else "", references=stated.references
+        )
+        caption = (
+            "MSE per value of the hard quantizer on held-out data against bits per frame: the entropy of the codes, "
+            "or what they can carry at most where that was not logged. Large points: medians over seeds; dots: "
+            "single seeds" + (f"; {note}." if left_out else ".")
+        )
+        yield Drawn("rate_distortion", caption, figure)
+
+
+def _points(run: Run) -> tuple[dict[str, Point], list[str]]:
+    """Return rate and distortion of each system, and the names of those whose codes have too many values to count."""
+    points, left_out = {}, []
+    for system, hard in run.metrics.get(_MSE, {}).items():
+        nominal, entropy = run.series(_BUDGET, system), run.series(_ENTROPY, system)
+        budget = float(np.median(nominal.last)) if nominal else float("nan")
+        bits = entropy or nominal
+        if bits is entropy and bits and not np.isfinite(bits.last).any():
+            left_out.append(system)
+        elif bits and np.isfinite(bits.last).all():
+            points[system] = Point(bits.last, hard.last, budget)
+    return points, left_out
+
+
 def minimum_bits(points: Mapping[str, Point]) -> str | None:
-    """Name the system of the smallest budget whose MSE is below ``GOOD_MSE``; None where budgets do not differ.
+    """Return the system of the smallest budget whose MSE is below ``GOOD_MSE``; None where budgets do not differ.
 
     Example:
         >>> few, many = (Point(np.array([b]), np.array([mse]), b) for b, mse in ((40.0, 0.2), (60.0, 0.004)))
@@ -40,6 +75,7 @@ def minimum_bits(points: Mapping[str, Point]) -> str | None:
     return min(good, key=lambda name: (points[name].budget, points[name].centre[1]))
 
 
+@style.styled
 def rate_distortion(
     points: Mapping[str, Point],
     bound: Bound | None,
@@ -50,12 +86,15 @@ def rate_distortion(
 ) -> Figure:
     """Draw each system's bits per frame and MSE above the bound: medians, and a dot for each seed.
 
-    Up to ten systems are all named; of more, those that no other beats in both. Raises ``ValueError`` without a point.
+    Up to ten systems are all named; of more, those that no other beats in both.
+
+    Raises:
+        ValueError: Without a point.
     """
     if not points:
         raise ValueError(f"no system to draw in the figure {title!r}: give at least one point")
     axis = _axis(points, bound, references or {})
-    figure = Figure(figsize=(style.WIDTH, 3.8), dpi=style.DPI, facecolor="white")
+    figure = Figure(figsize=(style.WIDTH, 3.8))
     axes = style.axes_in_inches(figure, 0.62, 0.48, 4.4, 2.8)
     style.titled(figure, title, note)
     style.scale(axes, axis)
@@ -63,18 +102,16 @@ def rate_distortion(
         [float(bound.bits[-1])] if bound else []
     )
     axes.set_xlim(0, 1.06 * max([end for end in ends if np.isfinite(end)], default=1.0) or 1.0)
-    axes.set_xlabel("bits per frame", fontsize=style.TEXT)
-    axes.set_ylabel("MSE per value, hard quantizer", fontsize=style.TEXT)
+    axes.set_xlabel("bits per frame")
+    axes.set_ylabel("MSE per value, hard quantizer")
     if bound:
         floor = np.maximum(bound.distortion, axis.low / 10)
         axes.fill_between(bound.bits, floor, axis.low, color=style.GRID, linewidth=0, alpha=0.7)
-        axes.plot(bound.bits, floor, color=style.INK, linewidth=style.LINE)
-        axes.text(
-            0.03, 0.05, "below R(D): out of reach", fontsize=style.TEXT, color=style.MUTED, transform=axes.transAxes
-        )
+        axes.plot(bound.bits, floor, color=style.INK)
+        axes.text(0.03, 0.05, "below R(D): out of reach", color=style.MUTED, transform=axes.transAxes)
     labels = []
     for name, value in (references or {}).items():
-        axes.axhline(value, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=1.5)
+        axes.axhline(value, **style.REFERENCE)
         labels.append(style.Label(axis.fraction(value), f"{name}  {style.short(value)}", marker="_"))
     best = minimum_bits(points)
     look = style.slots(list(points)) if len(points) <= len(style.SLOTS) else {}

@@ -1,4 +1,4 @@
-"""The figure of mel distance against rate: a pure function from data to a matplotlib ``Figure``."""
+"""The figure of mel distance against rate."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qcodec.figures import style as style
-from qcodec.figures.data import FloatArray
+from qcodec.runs.read import FloatArray
 
 
+@style.styled
 def rate_mel(curves: Mapping[str, tuple[FloatArray, FloatArray]], *, title: str, note: str = "") -> Figure:
     """Draw the mel distance of each model against its rate, a point for each level.
 
@@ -22,8 +23,9 @@ def rate_mel(curves: Mapping[str, tuple[FloatArray, FloatArray]], *, title: str,
     """
     if not curves:
         raise ValueError(f"no model to draw in the figure {title!r}: give at least one")
-    figure = Figure(figsize=(style.WIDTH, 3.6), dpi=style.DPI, facecolor="white")
-    axes = style.axes_in_inches(figure, 0.62, 0.48, 4.6, 2.6)
+    inches = max(2.6, style.LINE_OF_TEXT * len(curves))
+    figure = Figure(figsize=(style.WIDTH, inches + 1.0))
+    axes = style.axes_in_inches(figure, 0.62, 0.48, 4.6, inches)
     style.titled(figure, title, note)
     mels = np.concatenate([mel for _, mel in curves.values()])
     room = 0.08 * (float(mels.max() - mels.min()) or 1.0)
@@ -33,10 +35,10 @@ def rate_mel(curves: Mapping[str, tuple[FloatArray, FloatArray]], *, title: str,
     labels = []
     for (name, (kbps, mel)), look in zip(curves.items(), style.slots(list(curves)).values(), strict=True):
         colour, dashes, marker = look
-        axes.plot(kbps, mel, marker=marker, color=colour, linestyle=dashes, linewidth=style.LINE, markersize=3.6)
+        axes.plot(kbps, mel, marker=marker, color=colour, linestyle=dashes, markersize=3.6)
         height, start = (float(mel[-1]) - low) / (high - low), float(kbps[-1]) / most
         labels.append(style.Label(height, f"{style.cut(name, 22)}  {style.short(float(mel[-1]))}", colour, "", start))
-    axes.set_xlabel("kbps, from the size of the files without headers", fontsize=style.TEXT)
-    axes.set_ylabel("mel distance", fontsize=style.TEXT)
+    axes.set_xlabel("kbps, from the size of the files without headers")
+    axes.set_ylabel("mel distance")
     style.label_column(axes, labels)
     return figure

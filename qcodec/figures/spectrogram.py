@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from scipy.signal import ShortTimeFFT
 
-from qcodec.figures.data import FloatArray
-from qcodec.figures.style import DPI, SMALL, TEXT, TICKS, WIDTH
+from qcodec.figures.style import DPI, SMALL, TEXT, WIDTH, styled
+from qcodec.runs.read import FloatArray
 
 _WINDOW, _HOP = 512, 128  # samples
 _RANGE_DB = 80.0  # shown below the loudest bin
@@ -34,6 +34,7 @@ def draw_spectrogram(axes: Axes, audio: FloatArray, sample_rate: int, loudest: f
     )
 
 
+@styled
 def spectrogram_figure(clips: Mapping[str, FloatArray], sample_rate: int) -> Figure:
     """Draw the spectrograms of clips ``(L,)`` by name on one scale of loudness, that of the first one.
 
@@ -54,9 +55,7 @@ def spectrogram_figure(clips: Mapping[str, FloatArray], sample_rate: int) -> Fig
         loudest = shown.get_clim()[1]
         axes.set_title(name, fontsize=TEXT, loc="left")
         axes.set_ylabel("kHz", fontsize=SMALL)
-        axes.tick_params(**TICKS)
     panels[-1].set_xlabel("seconds", fontsize=SMALL)
     bar = figure.colorbar(shown, ax=list(panels), aspect=12 * len(clips), pad=0.01)
     bar.set_label("dB", fontsize=SMALL)
-    bar.ax.tick_params(**TICKS)
     return figure

@@ -1,25 +1,31 @@
-"""The look of every figure in one place: sizes, colours, axes, and labels that do not overlap."""
+"""The look of every figure in one place: ``qcodec.mplstyle``, colours, axes, and labels that do not overlap."""
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
 
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from scipy.optimize import isotonic_regression
 
-from qcodec.figures.data import Axis, FloatArray
+from qcodec.figures.data import Axis
+from qcodec.runs.read import FloatArray
 
-DPI = 200
-WIDTH = 7.1  # inches, a double column
+P = ParamSpec("P")
+DPI, WIDTH = 200, 7.1  # the style's, WIDTH in inches
 TEXT, SMALL, TITLE = 7.5, 6.5, 9.0  # font sizes in points
+LINE_OF_TEXT = (TEXT + 2.4) / 72  # height of a label in inches
 INK, MUTED, GRID, OTHERS = "#222222", "#6b6b6b", "#e4e4e4", "#c9c9c9"
 ACCENT, WARNING = "#0072B2", "#C23B00"
-LINE, THIN, BAND = 1.4, 0.7, 0.16  # line widths in points, opacity of the bands
-TICKS: dict[str, Any] = {"labelsize": SMALL, "length": 2.5, "width": THIN, "color": MUTED, "labelcolor": INK, "pad": 2}
+BAND = 0.16  # opacity of the bands
+REFERENCE: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "dashes": (4, 3), "zorder": 1.5}
 
 SOLID, LONG, DOTS = "-", (0, (5, 1.3)), (0, (1, 1))
 DashStyle = str | tuple[float, tuple[float, ...]]
@@ -37,12 +43,25 @@ SLOTS: dict[str, tuple[str, DashStyle]] = {
     "na_det_cl": ("#8C7B6B", LONG),
 }
 MARKERS = "osD^vP<X>h"
+_OTHER_DASHES: tuple[DashStyle, ...] = ((0, (3, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)), (0, (5, 1, 1, 1, 1, 1)))
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Let a function draw its figure in the package's style, ``qcodec.mplstyle``, which it does not leave set."""
+
+    @wraps(draw)
+    def draw_in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.style.context(Path(__file__).with_name("qcodec.mplstyle")):
+            return draw(*args, **kwargs)
+
+    return draw_in_style
 
 
 def slots(systems: Sequence[str]) -> dict[str, tuple[str, DashStyle, str]]:
-    """Give colour, dashes and marker of up to 10 systems: a system named in the paper keeps its own in every figure.
+    """Return colour, dashes and marker of systems: one named in the paper keeps its own in every figure.
 
     An audio codec named by its estimator, such as ``small_mste_cl``, has those of the surrogate with that estimator.
+    From the 11th system on the colours come again with other dashes and markers; 100 systems differ.
 
     Example:
         >>> slots(["small_mste_cl"]) == {"small_mste_cl": slots(["sq_mste_cl"])["sq_mste_cl"]}
@@ -52,36 +71,46 @@ def slots(systems: Sequence[str]) -> dict[str, tuple[str, DashStyle, str]]:
     for system in systems:
         known = re.search(r"(?:^|_)(m?ste(?:_cl)?)$", system)
         if known and f"sq_{known[1]}" not in taken.values():
-            taken[system] = f"sq_{known[1]}"
-    free = [name for name in SLOTS if name not in taken.values()]
-    taken = {system: taken[system] if system in taken else free.pop(0) for system in systems}
+            taken.setdefault(system, f"sq_{known[1]}")
     order = list(SLOTS)
-    return {system: (*SLOTS[slot], MARKERS[order.index(slot)]) for system, slot in taken.items()}
+    free = [order.index(name) for name in SLOTS if name not in taken.values()]
+    others = [system for system in systems if system not in taken]
+    places = dict(zip(others, [*free, *range(len(SLOTS), len(SLOTS) + len(others))], strict=False))
+    return {system: _look(order.index(taken[system]) if system in taken else places[system]) for system in systems}
+
+
+def _look(place: int) -> tuple[str, DashStyle, str]:
+    """Return the look of a place: those of the paper's systems first, then their colours in other ways."""
+    turn, at = divmod(place, len(SLOTS))
+    colour, dashes = list(SLOTS.values())[at]
+    return colour, _OTHER_DASHES[(turn - 1) % len(_OTHER_DASHES)] if turn else dashes, MARKERS[(at + turn) % 10]
 
 
 def axes_in_inches(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Add axes at a position in inches, with thin left and bottom spines and a horizontal grid."""
+    """Add axes at a position in inches."""
     total_width, total_height = figure.get_size_inches()
-    axes = figure.add_axes(
-        (left / total_width, bottom / total_height, width / total_width, height / total_height), axisbelow=True
-    )
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set(linewidth=THIN, color=MUTED)
-    axes.grid(axis="y", color=GRID, linewidth=0.6)
-    axes.tick_params(**TICKS)
+    axes = figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
+    axes.grid(axis="y")
     return axes
+
+
+def right_axis(axes: Axes) -> Axes:
+    """Add a second vertical axis on the right."""
+    right = axes.twinx()
+    right.spines[:].set_visible(False)
+    right.spines.right.set_visible(True)
+    return right
 
 
 def titled(figure: Figure, title: str, note: str = "") -> None:
     """Write a bold title at the top left of a figure, and below it a small note."""
     height = figure.get_figheight()
-    figure.text(0.01, 1 - 0.1 / height, title, fontsize=TITLE, weight="bold", color=INK, va="top")
+    figure.text(0.01, 1 - 0.1 / height, title, fontsize=TITLE, weight="bold", va="top")
     figure.text(0.01, 1 - 0.29 / height, cut(note, 145), fontsize=SMALL, color=MUTED, va="top")
 
 
 def scale(axes: Axes, axis: Axis) -> None:
-    """Give the y axis its range and scale."""
+    """Set range and scale of the y axis."""
     if axis.log:
         log_ticks(axes, axis.low, axis.high)
     else:
@@ -95,7 +124,6 @@ def log_ticks(axes: Axes, low: float, high: float) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 200 else (1.0,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="y", which="minor", length=1.5, width=0.5, color=MUTED)
 
 
 def plain(value: float) -> str:
@@ -144,14 +172,7 @@ def spread(wanted: FloatArray, sizes: FloatArray, low: float, high: float) -> Fl
     order = np.argsort(wanted, kind="stable")
     size = sizes[order]
     offset = np.cumsum(size) - size / 2  # centre of each label if all were stacked from 0
-    blocks: list[list[float]] = []  # [sum, count]: least-squares rising fit of the labels less their offsets
-    for gap in wanted[order] - offset:
-        blocks.append([float(gap), 1.0])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-            total, count = blocks.pop()
-            blocks[-1][0] += total
-            blocks[-1][1] += count
-    fitted = np.concatenate([np.full(int(count), total / count) for total, count in blocks])
+    fitted = isotonic_regression(wanted[order] - offset).x
     placed = np.empty_like(wanted)
     placed[order] = np.maximum(np.minimum(fitted, high - float(size.sum())), low) + offset
     return placed
@@ -173,7 +194,7 @@ def label_column(axes: Axes, labels: Sequence[Label], edge: float = 1.0) -> None
     """Write labels right of ``edge`` (a fraction of the axes' width), near their points' heights without overlap."""
     extent = axes.get_window_extent()
     inch, points = DPI / extent.width, extent.height / DPI * 72
-    line = TEXT + 2.4
+    line = LINE_OF_TEXT * 72
     sizes = np.array([(line + (SMALL + 1.5) * bool(label.second)) / points for label in labels])
     heights = spread(np.array([label.height for label in labels]), sizes, -0.03, 1.04)
     for label, height, size in zip(labels, heights, sizes, strict=True):

@@ -2,18 +2,25 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 from matplotlib.figure import Figure
 
 from qcodec.atomic_write import atomic_write
-from qcodec.report import audio, page, surrogate
-from qcodec.report.parts import Table
+from qcodec.figures.drawn import Drawn
+from qcodec.report import audio, general, page, surrogate
+from qcodec.report.summary import Table, summary
 from qcodec.runs.pool_seeds import pool_seeds
 from qcodec.runs.read import Run, read_run, side_by_side
+from qcodec.runs.schema import PICTURES
+
+# What each kind of run has; a run of any other kind has the general figures.
+FIGURES: dict[str, Sequence[Callable[[Run], Iterator[Drawn]]]] = {
+    "surrogate": surrogate.FIGURES,
+    "audio": audio.FIGURES,
+}
 
 
 def write_report(runs: Sequence[Path], output: Path) -> Path:
@@ -24,7 +31,7 @@ def write_report(runs: Sequence[Path], output: Path) -> Path:
     Files are replaced one by one once all are made, so that the old report remains where anything fails.
 
     Args:
-        runs: Run folders, each with ``metrics.csv`` and, if there, ``config.yaml``; may still be written.
+        runs: Run folders; may still be written.
         output: Folder of the report, made where it does not exist.
 
     Returns:
@@ -37,31 +44,20 @@ def write_report(runs: Sequence[Path], output: Path) -> Path:
         raise ValueError("there is no run to report on: name one or more run folders")
     read = _distinct([read_run(Path(folder)) for folder in runs], runs)
     together = side_by_side(pool_seeds(read), ", ".join(run.name for run in read))
-    kind = _kind(read)
-    table = kind.summary(together)
-    drawn = list(kind.draw(together, read))
-    pictures = {f"figures/{figure.name}.png": _png(figure.figure) for figure in drawn}
-    captions = [(figure.name, figure.caption) for figure in drawn]
+    table = summary(together)
+    figures: list[page.Picture] = []
+    for draw in FIGURES.get(together.description.kind, general.FIGURES):
+        figures += [page.Picture(each.name, each.caption, _png(each.figure)) for each in draw(together)]
     for run, folder in zip(read, runs, strict=True):
-        for path in sorted(Path(folder, "pictures").glob("[!.]*.png")):
+        for path in sorted(Path(folder, PICTURES).glob("[!.]*.png")):
             name = f"{run.name.replace('/', '-')}_{path.stem}"
-            pictures[f"figures/{name}.png"] = path.read_bytes()
-            captions.append((name, f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."))
-    text = page.page(together, table, list(zip(captions, pictures.values(), strict=True)), read)
-    for name, content in {"summary.csv": _csv(table), **pictures, "report.html": text.encode()}.items():
+            caption = f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."
+            figures.append(page.Picture(name, caption, path.read_bytes()))
+    files = {"summary.csv": _csv(table), "report.html": page.page(together, table, figures, read).encode()}
+    for name, content in {**{f"figures/{figure.name}.png": figure.png for figure in figures}, **files}.items():
         with atomic_write(output / name) as file:
             file.write(content)
     return output / "report.html"
-
-
-def _kind(runs: Sequence[Run]) -> ModuleType:
-    """Choose the module that reports on these runs."""
-    on_audio = [run.name for run in runs if audio.METRIC in run.metrics]
-    if len(on_audio) not in (0, len(runs)):
-        raise ValueError(
-            f"only {', '.join(on_audio)} of the runs trained on audio: report on runs of one kind at a time"
-        )
-    return audio if on_audio else surrogate
 
 
 def _distinct(read: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
@@ -74,7 +70,7 @@ def _distinct(read: Sequence[Run], folders: Sequence[Path]) -> list[Run]:
 def _csv(table: Table) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
+    writer.writerow(table.rows[0])
     for row in table.rows:
         writer.writerow([f"{cell:.8g}" if isinstance(cell, float | int) else cell for cell in row.values()])
     return text.getvalue().encode()

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qcodec.runs.schema import CHECKPOINTS, METRICS
+
 _INHERITED = "QCODEC_RUN_DIR"  # from the first process to the ranks that it starts
 
 
@@ -35,11 +37,11 @@ def training_folder(wanted: Path | None, recipe: str, resuming: Path | None) -> 
         folder = _new_folder(Path("runs") / recipe)
     else:
         folder = wanted
-        begun = (folder / "metrics.csv").exists() or any(folder.glob("checkpoints/*.ckpt"))
+        begun = (folder / METRICS).exists() or any(folder.glob(f"{CHECKPOINTS}/*.ckpt"))
         if resuming is None and begun and not _is_later_rank():
             raise ValueError(
                 f"{folder} holds a run already: give another --run_dir, or resume it with "
-                f"--ckpt_path {folder / 'checkpoints' / 'last.ckpt'}"
+                f"--ckpt_path {folder / CHECKPOINTS / 'last.ckpt'}"
             )
     os.environ[_INHERITED] = str(folder)
     return folder
@@ -57,9 +59,9 @@ def _is_later_rank() -> bool:
 
 
 def run_of(checkpoint: Path) -> Path:
-    """Give the folder of the run that wrote a checkpoint."""
+    """Return the folder of the run that wrote a checkpoint."""
     folder = checkpoint.resolve().parent
-    return folder.parent if folder.name == "checkpoints" else folder
+    return folder.parent if folder.name == CHECKPOINTS else folder
 
 
 def _new_folder(parent: Path) -> Path:

@@ -18,7 +18,7 @@ class _Experiment:
 
 
 def pool_seeds(runs: Sequence[Run]) -> list[Run]:
-    """Give every seed of a system to the first run that trained it with the same settings and other seeds.
+    """Move every seed of a system to the first run that trained it with the same settings and other seeds.
 
     The settings are those of ``config.yaml``: the data's, the model's, and the system's own. A run of one codec has the
     seed ``seed_everything``. A run without a configuration stays as it is. Of runs of different lengths the steps that
@@ -55,7 +55,7 @@ def _together(first: Run, second: Run, system: str) -> tuple[Run, Run] | None:
 
 
 def _series(run: Run, system: str, seed: int | None) -> dict[str, Series]:
-    """Give the series of a system by metric; one without a seed's number has that of the run."""
+    """Return the series of a system by metric; one without a seed's number has that of the run."""
     found = {metric: by_system[system] for metric, by_system in run.metrics.items() if system in by_system}
     numbered = {metric: replace(series, seeds=(seed,)) for metric, series in found.items() if seed is not None}
     return {metric: series if series.seeds else numbered.get(metric, series) for metric, series in found.items()}
@@ -77,7 +77,7 @@ def _joined(first: Series, second: Series) -> Series:
 
 
 def _at(series: Series, steps: FloatArray) -> FloatArray:
-    """Give the values at some steps, nan where nothing was logged."""
+    """Return the values at some steps, nan where nothing was logged."""
     values = np.full((len(series.values), len(steps)), np.nan)
     _, here, there = np.intersect1d(steps, series.steps, return_indices=True)
     values[:, here] = series.values[:, there]

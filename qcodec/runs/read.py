@@ -5,17 +5,16 @@ import functools
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from qcodec.runs.schema import BY_SEED, CONFIG, DIVERGED, INDEX, METRICS, Metric, RunDescription, read_description
 
-_SEED_PREFIX = "by_seed/"
-_INDEX_COLUMNS = ("epoch", "step")
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Run:
     updates_per_epoch: int | None = None  # None where it cannot be told, or where the runs side by side differ
     config: str | None = None  # the text of config.yaml
     skipped_lines: int = 0  # lines of metrics.csv that were cut off
+    description: RunDescription = field(default_factory=lambda: RunDescription("other"))
 
     @property
     def settings(self) -> Any:
@@ -52,13 +52,19 @@ class Run:
         """Names of all systems, in the order in which they were logged."""
         return list(dict.fromkeys(system for by_system in self.metrics.values() for system in by_system))
 
+    @property
+    def described(self) -> list[Metric]:
+        """All metrics that the run states or logged: those stated first, in their order."""
+        stated = {metric.name: metric for metric in self.description.metrics}
+        return list((stated | {name: self.description.metric(name) for name in self.metrics}).values())
+
     def series(self, metric: str, system: str) -> Series | None:
-        """One metric of one system; None where it was not logged."""
+        """Return one metric of one system; None where it was not logged."""
         return self.metrics.get(metric, {}).get(system)
 
     def diverged(self, system: str) -> FloatArray:
-        """Update at which each seed first diverged, (seeds,), nan where it never did; (0,) if not logged."""
-        series = self.series("diverged_at", system)
+        """Return the update at which each seed first diverged, (seeds,), nan where it never did; (0,) if not logged."""
+        series = self.series(DIVERGED, system)
         if series is None:
             return np.empty(0)
         finite = np.where(np.isfinite(series.values), series.values, np.inf).min(axis=1)
@@ -76,17 +82,18 @@ def _parsed(config: str) -> Any:
 
 
 def read_run(folder: Path) -> Run:
-    """Read the ``metrics.csv`` (and, if there, the ``config.yaml``) of a run folder; a run still going on may be read.
+    """Read a run folder: ``run.json``, ``metrics.csv`` and, if there, ``config.yaml``; the run may still be going on.
 
     Rows of one step are merged, the later one first. A line that was cut off is left out and counted.
-    Raises ``ValueError`` where the folder, its ``metrics.csv`` or any value in it is missing.
+
+    Raises:
+        ValueError: For no folder, one of the former layout, nothing logged in it, or a cell that is no number.
     """
-    path = folder / "metrics.csv"
-    if not path.is_file():
-        what = (
-            f"holds no {path.name}" if folder.is_dir() else "is not a folder" if folder.exists() else "does not exist"
-        )
-        raise ValueError(f"{folder} {what}: give a folder that `qcodec fit --run_dir` wrote")
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise ValueError(f"{folder} {what}: name a folder that `qcodec fit --run_dir` wrote")
+    description = read_description(folder)
+    path = folder / METRICS
     rows, skipped = _rows(path)
     whole = folder.resolve()
     name = whole.parent.name if whole.name.isdecimal() else whole.name  # runs of one recipe are numbered
@@ -96,14 +103,15 @@ def read_run(folder: Path) -> Run:
         earlier.update(row | {"epoch": earlier["epoch"]} if "epoch" in earlier else row)  # a test counts on the epochs
     metrics = _by_metric([merged[step] | {"step": step} for step in sorted(merged)], system=name)
     if not metrics:
-        raise ValueError(f"{path} holds no values: wait until the run's first epoch has ended, or give another folder")
-    config = folder / "config.yaml"
+        raise ValueError(f"{path} holds no values: wait until the run's first epoch has ended, or name another folder")
+    config = folder / CONFIG
     return Run(
         name=name,
         metrics=metrics,
         updates_per_epoch=_updates_per_epoch(merged),
         config=config.read_text(encoding="utf-8") if config.is_file() else None,
         skipped_lines=skipped,
+        description=description,
     )
 
 
@@ -111,7 +119,10 @@ def side_by_side(runs: Sequence[Run], name: str) -> Run:
     """Put the systems of several runs into one; a system's name that two runs share gains its run's name in brackets.
 
     A system that only has its run's name for its own gets that as a whole.
-    Run names should differ: two systems that still share a name raise a ``ValueError``.
+    What all runs state of their data stays; a metric is what the first run that states it says.
+
+    Raises:
+        ValueError: For runs of several kinds, and for two systems that still share a name, as their runs do.
     """
     owners = Counter(system for run in runs for system in run.systems)
     metrics: dict[str, dict[str, Series]] = {}
@@ -124,11 +135,29 @@ def side_by_side(runs: Sequence[Run], name: str) -> Run:
                     raise ValueError(f"two runs named {run.name} hold {metric} of {system}: rename one of the folders")
                 metrics[metric][label] = series
     periods = {run.updates_per_epoch for run in runs}
-    return Run(name, metrics, periods.pop() if len(periods) == 1 else None)
+    period = periods.pop() if len(periods) == 1 else None
+    return Run(name, metrics, period, description=_common_description(runs))
+
+
+def _common_description(runs: Sequence[Run]) -> RunDescription:
+    """Return what runs of one kind state together; the bound and the references only where all have the same."""
+    first, *others = [run.description for run in runs]
+    if any(other.kind != first.kind for other in others):
+        kinds = ", ".join(f"{run.name} is {run.description.kind}" for run in runs)
+        raise ValueError(f"the runs are of several kinds ({kinds}): report on runs of one kind at a time")
+    stated: dict[str, Metric] = {}
+    for metric in (metric for each in (first, *others) for metric in each.metrics):
+        stated.setdefault(metric.name, metric)
+    rank = dict.fromkeys(name for each in (first, *others) for name in each.rank)
+    same = all((other.bound, other.references) == (first.bound, first.references) for other in others)
+    known = first if same else RunDescription(first.kind)
+    return RunDescription(first.kind, tuple(stated.values()), tuple(rank), known.bound, known.references)
 
 
 def _rows(path: Path) -> tuple[list[dict[str, float]], int]:
-    """Read the filled cells of each complete line of a CSV file by column, and count the lines cut off."""
+    """Read the filled cells of each complete line of a CSV file by column, and count the lines cut off; none: empty."""
+    if not path.is_file():
+        return [], 0
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1])))
     unterminated = int(not text.endswith("\n") and bool(text.strip()))
@@ -140,7 +169,7 @@ def _rows(path: Path) -> tuple[list[dict[str, float]], int]:
 
 
 def _numbers(path: Path, header: list[str], line: list[str]) -> Iterator[tuple[str, float]]:
-    """Give column and value of each filled cell of a line; ``ValueError`` at one that is not a number."""
+    """Yield column and value of each filled cell of a line; ``ValueError`` at one that is not a number."""
     for column, cell in zip(header, line, strict=True):
         if not cell.strip():
             continue
@@ -158,9 +187,9 @@ def _by_metric(rows: list[dict[str, float]], system: str) -> dict[str, dict[str,
     """
     seeds: dict[tuple[str, str], dict[int, str]] = {}
     means: dict[tuple[str, str], str] = {}
-    for column in dict.fromkeys(column for row in rows for column in row if column not in _INDEX_COLUMNS):
-        if column.startswith(_SEED_PREFIX):
-            name, _, seed = column.removeprefix(_SEED_PREFIX).rpartition("/")
+    for column in dict.fromkeys(column for row in rows for column in row if column not in INDEX):
+        if column.startswith(BY_SEED):
+            name, _, seed = column.removeprefix(BY_SEED).rpartition("/")
             metric, _, owner = name.rpartition("/")
             if metric and seed.isdecimal():
                 seeds.setdefault((metric, owner), {})[int(seed)] = column

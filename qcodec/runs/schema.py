@@ -2,7 +2,8 @@
 
 ``metrics.csv`` has one row for each step that was logged, the columns ``epoch`` and ``step``, and one column for each
 metric: ``METRIC`` in a run of one system, ``METRIC/SYSTEM`` as a mean over seeds, ``by_seed/METRIC/SYSTEM/SEED`` for
-one seed. ``run.json`` says of the metrics what they are and holds what theory says of the data.
+one seed. The metric ``diverged_at`` is the update at which a system diverged, nan or empty where it did not.
+``run.json`` says of the metrics what they are and holds what theory says of the data.
 """
 
 import json
@@ -15,6 +16,7 @@ LAYOUT = 2  # of the run folder; 1 had no run.json
 RUN, METRICS, CONFIG, CHECKPOINTS, PICTURES = "run.json", "metrics.csv", "config.yaml", "checkpoints", "pictures"
 BY_SEED = "by_seed/"
 INDEX = ("epoch", "step")
+DIVERGED = "diverged_at"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Metric:
     better: Literal["lower", "higher", ""] = ""
     distortion: bool = False
     drawn: bool = True
+
+    @property
+    def label(self) -> str:
+        """What stands beside an axis: its name with the unit in brackets."""
+        return f"{self.axis} ({self.unit})" if self.unit else self.axis
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,11 @@ class RunDescription:
     bound: Bound | None = None
     references: Mapping[str, float] = field(default_factory=dict)
 
+    def metric(self, name: str) -> Metric:
+        """Return what is stated of a metric, or one that is called by its name where nothing is."""
+        plain = Metric(name, title=name, axis=name, drawn=name != DIVERGED)
+        return next((metric for metric in self.metrics if metric.name == name), plain)
+
 
 def write_description(folder: Path, description: RunDescription) -> None:
     """Write ``run.json`` into a run folder."""
@@ -93,6 +105,6 @@ def read_description(folder: Path) -> RunDescription:
         metrics = tuple(Metric(**metric) for metric in content.pop("metrics"))
         bound = content.pop("bound")
         limits = None if bound is None else Bound(tuple(bound["bits"]), tuple(bound["distortion"]))
-        return RunDescription(metrics=metrics, bound=limits, **content)
+        return RunDescription(metrics=metrics, rank=tuple(content.pop("rank")), bound=limits, **content)
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}): run the recipe again") from None

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from lightning import LightningModule
+from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
 
 from qcodec.codecs.surrogate import SurrogateCodec
@@ -14,10 +14,12 @@ from qcodec.data.synthetic import DrawBlock
 from qcodec.functional import mean_absolute, mean_squared_error
 from qcodec.quantizers.base import QuantizerOutput
 from qcodec.rate import effective_bits, empirical_entropy
+from qcodec.runs.schema import BY_SEED, RunDescription
 from qcodec.schedules import Constant, Schedule
 from qcodec.tasks.cuda_graph_adam import CudaGraphAdam
 from qcodec.tasks.joint_update import JointUpdate, pass_together
 from qcodec.tasks.ranks import ranks_apart
+from qcodec.tasks.surrogate_description import describe_run
 from qcodec.tasks.system import System, SystemCodec
 
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
@@ -89,6 +91,10 @@ class SurrogateTask(LightningModule):
         self._benches: dict[SyntheticStream, JointUpdate] = {}
         # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
         self._ddp_params_and_buffers_to_ignore = ["diverged_at", "sums", "updates"]
+
+    def describe(self, data: LightningDataModule) -> RunDescription:
+        """Return what a run on ``data`` states of itself: its metrics, and the theory of a known source."""
+        return describe_run(getattr(data, "source", None))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with its default betas, as in arXiv 2502.04770, section 4."""
@@ -259,7 +265,7 @@ class SurrogateTask(LightningModule):
         self.log_dict({name: m for row, ms in zip(names, merged, strict=True) for name, m in zip(row, ms, strict=True)})
         by_seed: dict[str, float] = {"epoch": self.trainer.current_epoch}
         by_seed |= {
-            f"by_seed/{name}/{seed}": value
+            f"{BY_SEED}{name}/{seed}": value
             for row, table in zip(names, values.tolist(), strict=True)
             for name, of_seeds in zip(row, table, strict=True)
             for seed, value in zip(self.seeds, of_seeds, strict=True)

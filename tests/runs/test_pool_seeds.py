@@ -6,6 +6,7 @@ import pytest
 from qcodec.report.write import write_report
 from qcodec.runs.pool_seeds import pool_seeds
 from qcodec.runs.read import Run, Series
+from qcodec.runs.schema import RunDescription, write_description
 
 CONFIG = """
 data: {{class_path: qcodec.data.synthetic.SyntheticBits, init_args: {{levels: 4, features: 30, frames: {frames}}}}}
@@ -118,6 +119,7 @@ def test_a_report_counts_the_seeds_of_all_runs(tmp_path: Path):
         (folder / "config.yaml").write_text(CONFIG.format(frames=50, seed=seed, levels=4))
         columns = [f"by_seed/mse/a/{seed}", f"by_seed/mse/a/{seed + 1}"]
         (folder / "metrics.csv").write_text(f"epoch,step,{','.join(columns)}\n0,100,0.{seed + 1},0.{seed + 2}\n")
+        write_description(folder, RunDescription("surrogate"))
     write_report([tmp_path / "first", tmp_path / "second"], tmp_path / "report")
     _, row = (tmp_path / "report/summary.csv").read_text().splitlines()
     assert row.startswith("a,4,100,0.25,")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qcodec.runs.read import Run, Series, read_run, side_by_side
+from qcodec.runs.schema import Metric, RunDescription, write_description
 
 FIT = """epoch,step,mse/a,by_seed/mse/a/0,by_seed/mse/a/1,hard_mse/a,mel
 0,10,,,,0.5,
@@ -19,6 +20,7 @@ def written(tmp_path: Path, text: str, name: str = "run") -> Path:
     folder = tmp_path / name
     folder.mkdir()
     (folder / "metrics.csv").write_text(text)
+    write_description(folder, RunDescription("other", (Metric("mse", "MSE", "MSE"),)))
     return folder
 
 
@@ -73,11 +75,43 @@ def test_a_file_without_numbers_is_named_with_a_remedy(tmp_path: Path, text: str
         read_run(written(tmp_path, text))
 
 
-def test_a_missing_folder_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_folder_a_file_and_a_folder_that_holds_no_run_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere does not exist"):
         read_run(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"holds no metrics\.csv"):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is not a folder"):
+        read_run(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"holds no run\.json: it is no run, or one of an earlier version"):
         read_run(tmp_path)
+
+
+def test_a_run_of_the_former_layout_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text(FIT)
+    with pytest.raises(ValueError, match=r"holds no run\.json: .* run its recipe again$"):
+        read_run(tmp_path)
+
+
+def test_a_run_that_has_logged_nothing_yet_is_waited_for(tmp_path: Path) -> None:
+    write_description(tmp_path, RunDescription("other"))
+    with pytest.raises(ValueError, match=r"metrics\.csv holds no values: wait until the run's first epoch has ended"):
+        read_run(tmp_path)
+
+
+def test_a_run_says_of_its_metrics_what_it_states_and_then_those_that_it_only_logged(tmp_path: Path) -> None:
+    run = read_run(written(tmp_path, FIT))
+    assert [(metric.name, metric.title) for metric in run.described] == [
+        ("mse", "MSE"), ("hard_mse", "hard_mse"), ("mel", "mel"),
+    ]  # fmt: skip
+
+
+def test_runs_side_by_side_state_what_they_agree_on() -> None:
+    mse, mel = Metric("mse", "MSE", "MSE"), Metric("mel", "mel", "mel")
+    first = Run("x", {}, description=RunDescription("k", (mse,), ("mse",), references={"line": 1.0}))
+    second = Run("y", {}, description=RunDescription("k", (mel, mse), ("mel",), references={"line": 2.0}))
+    assert side_by_side([first, first], "both").description == first.description
+    assert side_by_side([first, second], "both").description == RunDescription("k", (mse, mel), ("mse", "mel"))
+    with pytest.raises(ValueError, match=r"several kinds \(x is k, z is other\): report on runs of one kind"):
+        side_by_side([first, Run("z", {})], "both")
 
 
 def test_a_system_of_two_runs_is_told_apart_by_the_runs_names() -> None:

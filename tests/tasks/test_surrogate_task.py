@@ -1,16 +1,21 @@
 import math
 
+import numpy as np
 import pytest
 import torch
-from lightning import Callback
+from lightning import Callback, LightningDataModule, Trainer
 from surrogate_runs import SYSTEMS, fit, make
 
 from qcodec import STE, Identity, ScalarQuantizer
+from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.data.rounded_gaussian import RoundedGaussian
 from qcodec.data.stream import SyntheticStream
+from qcodec.data.synthetic import SyntheticBits
 from qcodec.functional import nearest_level
 from qcodec.losses.weights import LossWeights
 from qcodec.random_streams import BatchStreams
+from qcodec.runs.read import read_run
+from qcodec.runs.schema import write_description
 from qcodec.schedules import Constant, Cosine
 from qcodec.tasks.joint_update import pass_together
 from qcodec.tasks.surrogate import SurrogateTask
@@ -226,6 +231,41 @@ def test_logged_means_and_held_out_measures_are_those_of_the_members():
 def test_a_bad_setting_is_named_with_its_remedy(settings, message):
     with pytest.raises(ValueError, match=message):
         SurrogateTask(**settings)
+
+
+def test_a_run_states_the_theory_of_its_data():
+    stated = make(["none"], features=7).describe(SyntheticBits(features=7, levels=2))
+    assert stated.kind == "surrogate"
+    assert (stated.bound.bits[0], stated.bound.bits[-1]) == (0, pytest.approx(7))
+    assert (stated.bound.distortion[0], stated.bound.distortion[-1]) == (pytest.approx(0.25), 0)
+    observed = SyntheticBits(features=7, levels=2).source.draw(0)[1]
+    known = (nearest_level(observed, 2)[1] - observed).square().mean().item()
+    assert stated.references == {
+        "zero information": pytest.approx(0.25),
+        "known rotation": pytest.approx(known, rel=0.1),
+    }
+
+
+def test_a_run_states_what_each_of_its_metrics_is(tmp_path):
+    task = make(["none", "sq_mste"])
+    logger = MetricsCSV(tmp_path)
+    data = SyntheticBits(frames=64, updates_per_epoch=4, held_out_draws=2)
+    Trainer(
+        max_epochs=1, accelerator="cpu", logger=logger, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(task, data)  # fmt: skip
+    write_description(tmp_path, task.describe(data))
+    run = read_run(tmp_path)
+    assert {metric.name for metric in run.description.metrics} == run.metrics.keys() - {"diverged_at"}
+    hard, bits = (run.metrics[name]["sq_mste"].last for name in ("hard_mse", "effective_bits"))
+    bound = run.description.bound
+    expected = np.interp(hard, bound.distortion[::-1], bound.bits[::-1])
+    np.testing.assert_allclose(bits, expected, rtol=1e-6)
+
+
+def test_of_data_without_a_source_nothing_is_known():
+    stated = make(["none"]).describe(LightningDataModule())
+    assert (stated.bound, stated.references, stated.rank) == (None, {}, ("hard_mse", "mse"))
 
 
 def test_data_of_another_width_is_named():
