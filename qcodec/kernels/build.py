@@ -34,11 +34,11 @@ def untransformed(*tensors: Tensor) -> bool:
     if any(type(t) not in (Tensor, nn.Parameter) or t.numel() == 0 for t in tensors):
         return False
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    return not transformed and os.environ.get("QCODEC_NATIVE") != "0"
+    return not transformed and os.environ.get("QCODEC_KERNELS") != "0"
 
 
 def built(source: str, *macros: str) -> ctypes.CDLL | None:
-    """Give the library of a source file, compiled if need be; ``None``, after one warning, where that fails."""
+    """Return the library of a source file, compiled if need be; ``None``, after one warning, where that fails."""
     try:
         return _library(source, macros)
     except (OSError, RuntimeError) as error:
@@ -53,7 +53,7 @@ def _warn_once(reason: str) -> None:
     if not _warned:
         _log.warning(
             "The compiled functions are not available (%s), so PyTorch's operations are used, several times slower for "
-            "the surrogate codec. Install a C++ compiler such as g++, or set QCODEC_NATIVE=0 to silence this.", reason
+            "the surrogate codec. Install a C++ compiler such as g++, or set QCODEC_KERNELS=0 to silence this.", reason
         )  # fmt: skip
     _warned.append(reason)
 
@@ -145,7 +145,7 @@ def _processor() -> str:
 
 @functools.cache
 def parallel_runtime() -> int | None:
-    """Give the address of ``GOMP_parallel`` in the runtime that PyTorch itself is linked with, where it has one."""
+    """Return the address of ``GOMP_parallel`` in the runtime that PyTorch itself is linked with, where it has one."""
     try:
         return ctypes.cast(ctypes.CDLL(torch._C.__file__).GOMP_parallel, ctypes.c_void_p).value
     except (OSError, AttributeError):

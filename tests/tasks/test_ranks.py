@@ -38,14 +38,14 @@ def test_two_ranks_average_their_gradients_and_log_once(tmp_path):
 
     task = SurrogateTask({"sq_mste": System(ScalarQuantizer(estimator=ModifiedSTE()))})
     adam, errors = task.configure_optimizers(), []
-    benches = [
+    updates = [
         JointUpdate(SyntheticSource(frames=50, rank=rank), task.seeds, dict(task.systems.items())) for rank in (0, 1)
     ]
     for update in range(8):
         adam.zero_grad()
-        for bench in benches:
-            bench.seek(update)
-            errors.append(task._backward(bench)[0].item())
+        for joint_update in updates:
+            joint_update.seek(update)
+            errors.append(task._backward(joint_update)[0].item())
         for parameter in task.parameters():
             parameter.grad /= 2
         adam.step()
