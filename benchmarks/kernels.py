@@ -3,8 +3,9 @@
     python benchmarks/kernels.py                     # the surrogate's shapes with 1, 3 and 10 members, DAC's for Snake
     python benchmarks/kernels.py --only snake --rounds 20
 
-The three sides are the package's own functions with kernels, without (``QCODEC_KERNELS=0``) and compiled, which takes
-the plain path too. They take turns in one process; the best turn of each is printed, in CPU time on one thread. Start-up is left out.
+The sides are the package's own functions with kernels, without (``QCODEC_KERNELS=0``) and compiled, which takes the
+plain path too. They take turns in one process; the best turn of each is printed, in CPU time where there is one thread.
+Start-up is left out.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine that they ran on, its peak, and measuring in a process of its own."""
+"""Shared helpers of the benchmarks: the machine and its peak, and a script in a process of its own."""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""The compiled kernel behind the fully connected stack."""
+"""The C++ kernel of the batched MLP.
+
+@MLP@
+"""
 
 import ctypes
 import functools

@@ -1,4 +1,4 @@
-"""What lies between two stacks, compiled: nearest levels, mean squared errors, gradients of estimators."""
+"""C++ kernels between encoder and decoder: nearest levels, mean squared errors, gradients of estimators."""
 
 import ctypes
 import functools

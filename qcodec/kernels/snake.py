@@ -1,4 +1,7 @@
-"""The Snake activation, compiled."""
+"""The C++ kernel of the Snake activation.
+
+@SNAKE@
+"""
 
 import ctypes
 import functools
