@@ -1,6 +1,7 @@
 """The C++ kernel of the batched MLP.
 
-@MLP@
+For the surrogate's encoder and decoder, forward and backward, it is 1.5 to 2.1 times as fast as ``torch.compile`` of
+the PyTorch operations with 1 and 3 members, which share a call on a CPU (``benchmarks/kernels.py``).
 """
 
 import ctypes

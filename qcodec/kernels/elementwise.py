@@ -1,4 +1,9 @@
-"""C++ kernels between encoder and decoder: nearest levels, mean squared errors, gradients of estimators."""
+"""C++ kernels between encoder and decoder: nearest levels, mean squared errors, gradients of estimators.
+
+Function by function they are 1.1 to 2.0 times as fast as ``torch.compile`` of the PyTorch operations, forward and
+backward, but a whole quantizer compiled as one graph takes 0.75 to 0.92 of their time (``benchmarks/kernels.py``). They
+stay for their sums, which are the same on any number of threads; those of PyTorch are not, compiled or plain.
+"""
 
 import ctypes
 import functools
@@ -14,7 +19,7 @@ from qcodec.kernels.triton_elementwise import TritonElementwise, triton_elementw
 
 
 class _Rows(ctypes.Structure):
-    """How a tensor is cut into rows, and the threads that share the work."""
+    """Rows of a tensor, and the threads that share the work."""
 
     _fields_ = (
         ("rows", ctypes.c_int64),
@@ -95,7 +100,7 @@ class Elementwise:
 
 
 def elementwise(*tensors: Tensor) -> Elementwise | TritonElementwise | None:
-    """Return the compiled functions where they may take these tensors, as they lie, for tensors of one shape."""
+    """Return the kernels where they take these tensors, of one shape and as they lie; else ``None``."""
     if any(not tensor.is_contiguous() or tensor.shape != tensors[0].shape for tensor in tensors):
         return None
     return _loaded() if suits(*tensors) else triton_elementwise(*tensors)

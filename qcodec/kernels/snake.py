@@ -1,6 +1,7 @@
 """The C++ kernel of the Snake activation.
 
-@SNAKE@
+For the shapes of DAC's layers, forward and backward, it is 1.3 to 2.1 times as fast as ``torch.compile`` of the PyTorch
+operations (``benchmarks/kernels.py``).
 """
 
 import ctypes
