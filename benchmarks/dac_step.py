@@ -19,13 +19,12 @@ import argparse
 import json
 import logging
 import statistics
-import subprocess
 import sys
 import time
 import warnings
 
 import torch
-from machine import machine
+from machine import in_a_process, machine
 
 SAMPLE_RATE, STRIDES, LENGTH = 16000, (2, 4, 5, 8), 6080
 WEIGHTS = {"mel": 15.0, "commitment": 0.25, "codebook": 1.0}
@@ -175,11 +174,7 @@ def now(device):
 
 def peak_memory(options, side):
     """Megabytes that a process holds at most which takes a few updates of one side; on a GPU, what is there."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--side", side, "--updates", str(2 * options.block)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return in_a_process(__file__, [*sys.argv[1:], "--side", side, "--updates", 2 * options.block])
 
 
 def high_water():

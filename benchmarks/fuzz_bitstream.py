@@ -1,6 +1,6 @@
 """Reads mutated .qc and .dac files: each must be read or refused by a ValueError, within the memory of a sound one.
 
-`python benchmarks/fuzz_bitstream.py --files 100000` prints what became of them, the time, and the peak of memory.
+`python benchmarks/fuzz_bitstream.py --files 100000` prints the machine, the outcomes, the time, and the peak of memory.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from collections import Counter
 
 import numpy as np
 import torch
+from machine import machine
 
 from qcodec import DacCodec, ImportanceMask, residual_vq
 from qcodec.audio.reading import recording_of
@@ -33,7 +34,7 @@ def tiny_codec(allocator=None):
 
 
 def sound_files():
-    """Give each kind of file with the function that reads it whole."""
+    """Yield each kind of file with the function that reads it whole."""
     audio = 0.1 * torch.randn(2, 2001, generator=torch.Generator().manual_seed(0))
     for codec in (tiny_codec(), tiny_codec(ImportanceMask(8, widths=(4,)))):
         stream, file = Bitstream(codec, window=64), io.BytesIO()
@@ -51,7 +52,7 @@ def decode(stream, data):
 
 
 def mutated(data, kind, random):
-    """Give the data with some bytes changed, removed or doubled; half of the .qc files with sound checksums."""
+    """Return the data with some bytes changed, removed or doubled; half of the .qc files with sound checksums."""
     out = bytearray(data)
     for _ in range(random.integers(1, 5)):
         at, size = random.integers(len(out) + 1), int(random.integers(1, 9))
@@ -74,7 +75,7 @@ def mutated(data, kind, random):
 
 
 def repaired(data):
-    """Give the data with checksums made right as far as its structure can be followed."""
+    """Return the data with checksums made right as far as its structure can be followed."""
     if len(data) < _PREFIX:
         return data
     magic, version, size, _ = struct.unpack("<4sHII", data[:_PREFIX])
@@ -91,7 +92,7 @@ def repaired(data):
 
 
 def run(files, seed=0):
-    """Read ``files`` mutated files and count what became of them; anything but a ValueError is raised."""
+    """Read ``files`` mutated files and count the outcomes; anything but a ValueError is raised."""
     random, outcomes, slowest = np.random.default_rng(seed), Counter(), 0.0
     kinds = list(sound_files())
     for index in range(files):
@@ -116,6 +117,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    print(machine())
     assert read_header(io.BytesIO(next(iter(sound_files()))[1])).channels == 2
     run(100)
     before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()

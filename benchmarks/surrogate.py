@@ -1,25 +1,31 @@
-"""Time per update and system: `qcodec fit` against a plain PyTorch loop of the same systems, side by side.
+"""Time per update and system: `qcodec fit` against a plain PyTorch loop and the package's own path without kernels.
 
-    python benchmarks/surrogate.py                       # 1, 10 and 50 systems, one thread and two
-    python benchmarks/surrogate.py --systems 10 --rounds 5
+    python benchmarks/surrogate.py                       # 1 and 10 systems, one thread and two
+    python benchmarks/surrogate.py --systems 50 --blocks 3 --sides loop kernels
 
-Both sides draw the same kind of data, train the ten systems of arXiv 2502.04770 and take turns, each in a process of
-its own; the median over the rounds is printed, with the updates per second of one system and the largest memory that
-each process held. Start-up and the first updates are left out on both sides. On a machine with a GPU, both sides run
-there too.
+All sides draw the same kind of data and train the ten systems of arXiv 2502.04770:
+
+* loop: one system after the other, as one would write it in PyTorch,
+* plain: the package's batched path with its kernels off (QCODEC_KERNELS=0), without a Trainer,
+* compiled: `torch.compile` of that batched path, without a Trainer,
+* kernels: `qcodec fit`, with all that Lightning costs.
+
+They take turns of some updates in one process, so that other work on the machine meets all of them; the best turn of
+each is printed, without start-up and compilation, and the share of the machine's peak, a large float32 matrix product
+timed in the same process, that the kernels' update reaches. One thread is timed in CPU seconds, all else by the wall
+clock. On a machine with a GPU the sides run there too.
 """
 
 import argparse
 import json
 import os
-import resource
-import statistics
-import subprocess
-import sys
 import time
+import warnings
+
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as `qcodec fit` has it; read when torch is loaded
 
 import torch
-from machine import machine
+from machine import in_a_process, machine, peak_flops
 from torch import nn
 
 SYSTEMS = (
@@ -34,6 +40,8 @@ SYSTEMS = (
     "na_det",
     "na_det_cl",
 )
+SIDES = ("loop", "plain", "compiled", "kernels")
+FLOPS = 3 * 6 * 2 * 30 * 30 * 2000  # an update: forward, and twice that backward, of six layers for 2000 frames
 
 
 class PlainCodec(nn.Module):
@@ -77,68 +85,25 @@ def plain_quantizer(name):
     return quantize, levels
 
 
-def time_plain(systems, updates, device):
-    """Seconds per update and system of the loops, one after another; more seeds would only repeat them."""
-    rotation = torch.linalg.qr(torch.randn(30, 30, device=device))[0]
-    total = 0.0
-    names = SYSTEMS if systems > 1 else ["sq_mste"]
-    for name in names:
-        torch.manual_seed(0)
-        codec = PlainCodec().to(device)
-        adam = torch.optim.Adam(codec.parameters(), lr=1e-4)
-        quantize, levels = plain_quantizer(name)
-        for update in range(updates + updates // 4):
-            if update == updates // 4:
-                synchronize(device)
-                begin = time.perf_counter()
-            target = nearest(torch.randn(2000, 30, device=device), 4)
-            decoded, z = codec(target @ rotation, quantize)
+class Loop:
+    """Trains one system after the other; more seeds would only repeat them."""
+
+    def __init__(self, names, device):
+        self.rotation, self.systems = torch.linalg.qr(torch.randn(30, 30, device=device))[0], []
+        for name in names:
+            codec = PlainCodec().to(device)
+            self.systems.append((name, codec, torch.optim.Adam(codec.parameters(), lr=1e-4), *plain_quantizer(name)))
+
+    def update(self, _):
+        for name, codec, adam, quantize, levels in self.systems:
+            target = nearest(torch.randn(2000, 30, device=self.rotation.device), 4)
+            decoded, z = codec(target @ self.rotation, quantize)
             loss = (decoded - target).square().mean()
             if "_cl" in name:
                 loss = loss + 0.1 * (z - nearest(z, levels).detach()).square().mean()
             adam.zero_grad()
             loss.backward()
             adam.step()
-        synchronize(device)
-        total += time.perf_counter() - begin
-    return total / updates / len(names)
-
-
-def time_ours(systems, updates, device):
-    """Seconds per update and system of a fit, with all that Lightning and the logging of an epoch cost."""
-    import logging
-    import warnings
-
-    from lightning import Callback, Trainer
-
-    from qcodec.data.synthetic import SyntheticBits
-    from qcodec.tasks.surrogate import SurrogateTask
-
-    class Clock(Callback):
-        def __init__(self):
-            self.marks = []
-
-        def on_train_epoch_start(self, trainer, task):
-            synchronize(device)
-            self.marks.append(time.perf_counter())
-
-        def on_train_epoch_end(self, trainer, task):
-            synchronize(device)
-            self.marks.append(time.perf_counter())
-
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    seeds = max(1, systems // len(SYSTEMS))
-    names = SYSTEMS if systems > 1 else ["sq_mste"]
-    task = SurrogateTask({name: our_system(name) for name in names}, seeds=seeds)
-    data = SyntheticBits(updates_per_epoch=updates, updates_per_step=50, held_out_draws=1)
-    clock = Clock()
-    trainer = Trainer(
-        callbacks=[clock], max_epochs=2, accelerator=device, devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-    )  # fmt: skip
-    trainer.fit(task, data)
-    return (clock.marks[-1] - clock.marks[-2]) / updates / systems
 
 
 def our_system(name):
@@ -154,63 +119,147 @@ def our_system(name):
     return System(quantizer, LossWeights(commitment=0.1 if "_cl" in name else 0.0))
 
 
+def our_task(names, seeds):
+    from qcodec.tasks.surrogate import SurrogateTask
+
+    return SurrogateTask({name: our_system(name) for name in names}, seeds=seeds)
+
+
+class Batched:
+    """Trains all systems by the package's batched path without kernels, as it is or compiled."""
+
+    def __init__(self, names, seeds, device, compiled):
+        from qcodec.data.synthetic import SyntheticSource
+        from qcodec.tasks.joint_update import JointUpdate
+
+        self.task = our_task(names, seeds).to(device)
+        self.adam = self.task.configure_optimizers()
+        self.work = JointUpdate(SyntheticSource(device=device), self.task.seeds, dict(self.task.systems.items()))
+        self.forward = torch.compile(self._forward, dynamic=False) if compiled else self._forward
+        if compiled:  # draws stay with the generators of the members
+            from qcodec.quantizers import estimators
+
+            torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 4096
+            for name in ("normal_like", "uniform_like"):
+                setattr(estimators, name, torch._dynamo.disable(getattr(estimators, name)))
+
+    @staticmethod
+    def _forward(systems, weights, observed, target):
+        from qcodec.functional import mean_absolute, mean_squared_error
+        from qcodec.layers.batched_mlp import apply_batched_mlps
+
+        z = apply_batched_mlps([system.codec.encoder for system in systems], observed)
+        parts = z.chunk(len(systems))
+        outputs = [system.quantizers[0](part) for system, part in zip(systems, parts, strict=True)]
+        z_hat = torch.cat([output.z_hat for output in outputs])
+        losses = [mean_squared_error(apply_batched_mlps([system.codec.decoder for system in systems], z_hat), target)]
+        totals = [weight.total(output.losses) for weight, output in zip(weights, outputs, strict=True)]
+        return [*losses, *(total for total in totals if total is not None)], mean_absolute(z.detach())
+
+    def update(self, index):
+        from qcodec.random_streams import drawing_from
+
+        self.work.seek(index)
+        target, observed = self.work.sampler.draw()
+        self.adam.zero_grad()
+        for group in self.work.groups:
+            with drawing_from(self.work.noise):
+                losses, _ = self.forward(
+                    list(group.values()), [self.task.losses[name] for name in group], observed, target
+                )
+            torch.autograd.backward(losses, [torch.ones_like(loss) for loss in losses])
+        self.adam.step()
+
+
+def take_turns(options):
+    """Seconds per update and system of each side's best turn, and the share of the peak that kernels reach."""
+    import logging
+
+    from lightning import Callback, Trainer
+
+    from qcodec.data.synthetic import SyntheticBits
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    torch.manual_seed(0)
+    device, (systems,), updates = options.device, options.systems, options.updates
+    names, seeds = (SYSTEMS, systems // len(SYSTEMS)) if systems > 1 else (["sq_mste"], 1)
+    members = {"loop": len(names)}
+    others = {}
+    if "loop" in options.sides:
+        others["loop"] = Loop(names, device)
+    for side in ("plain", "compiled"):
+        if side in options.sides:
+            others[side] = Batched(names, seeds, device, side == "compiled")
+    seconds = {side: [] for side in (*options.sides, "kernels")}
+    clock = time.process_time if device == "cpu" and options.threads == [1] else time.perf_counter
+
+    class Turns(Callback):
+        def on_train_batch_start(self, trainer, task, batch, index):
+            synchronize(device)
+            self.begin = clock()
+
+        def on_train_batch_end(self, trainer, task, outputs, batch, index):
+            synchronize(device)
+            seconds["kernels"].append(clock() - self.begin)
+            os.environ["QCODEC_KERNELS"] = "0"
+            for side, each in others.items():
+                begin = clock()
+                for update in range(index * updates, (index + 1) * updates):
+                    each.update(update)
+                synchronize(device)
+                seconds[side].append(clock() - begin)
+            os.environ["QCODEC_KERNELS"] = "1"
+
+    data = SyntheticBits(
+        updates_per_epoch=updates * (options.blocks + 1), updates_per_step=updates, held_out_draws=1
+    )  # fmt: skip
+    trainer = Trainer(
+        callbacks=[Turns()], max_epochs=1, accelerator=device, devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(our_task(names, seeds), data)
+    best = {side: min(turns[1:]) / updates / members.get(side, systems) for side, turns in seconds.items()}
+    return {"seconds": best, "peak": peak_flops(device, clock)}
+
+
 def synchronize(device):
     if device == "cuda":
         torch.cuda.synchronize()
 
 
-def measure(side, systems, threads, device, updates):
-    """Run one side in a process of its own."""
-    command = [sys.executable, __file__, "--side", side, "--systems", str(systems), "--device", device]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    if side == "ours":
-        environment["GOMP_SPINCOUNT"] = "2000"  # as `qcodec fit` has it
-    done = subprocess.run(
-        [*command, "--updates", str(updates)], capture_output=True, text=True, env=environment, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--systems", type=int, nargs="+", default=[1, 10, 50], help="1 or multiples of 10")
+    parser.add_argument("--systems", type=int, nargs="+", default=[1, 10], help="1 or multiples of 10")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--updates", type=int, help="updates timed per round and side")
-    parser.add_argument("--side", choices=["plain", "ours"], help=argparse.SUPPRESS)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help=argparse.SUPPRESS)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--updates", type=int, default=10, help="updates of a turn")
+    parser.add_argument("--blocks", type=int, default=15, help="turns of each side, after one that is not counted")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if any(systems != 1 and systems % len(SYSTEMS) for systems in options.systems):
         parser.error(f"--systems {options.systems}: give 1 or multiples of {len(SYSTEMS)}")
-    if options.side:
-        run = {"plain": time_plain, "ours": time_ours}[options.side]
-        seconds = run(options.systems[0], options.updates, options.device)
-        on_gpu = options.device == "cuda"
-        memory = (
-            torch.cuda.max_memory_allocated() if on_gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        )
-        print(json.dumps({"seconds": seconds, "memory": memory}))
+    if options.device:
+        torch.set_num_threads(options.threads[0])
+        print(json.dumps(take_turns(options)))
         return
     print(machine())
-    print("device threads systems  plain ms  ours ms  ratio  plain/s  ours/s  plain MB  ours MB")
+    print("milliseconds per update and system; ratios to kernels")
+    print("device threads systems " + "".join(f"{side:>10}" for side in options.sides) + "  ratios")
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for threads in options.threads if device == "cpu" else options.threads[:1]:
             for systems in options.systems:
-                updates = options.updates or (2000 if device == "cuda" else 400 if systems <= 10 else 100)
-                rounds = [
-                    [measure(side, systems, threads, device, updates) for side in ("plain", "ours")]
-                    for _ in range(options.rounds)
-                ]
-                plain, ours = (statistics.median(r[k]["seconds"] for r in rounds) for k in range(2))
-                megabytes = [max(r[k]["memory"] for r in rounds) / 2**20 for k in range(2)]
+                words = ["--device", device, "--threads", threads, "--systems", systems, "--sides", *options.sides]
+                words += ["--updates", options.updates, "--blocks", options.blocks]
+                found = in_a_process(__file__, words, OMP_NUM_THREADS=str(threads))
+                own, peak = found["seconds"]["kernels"], found["peak"]
+                times = "".join(f"{found['seconds'][side] * 1e3:>10.3f}" for side in options.sides)
+                ratios = " ".join(f"{found['seconds'][side] / own:.2f}" for side in options.sides)
+                print(f"{device:<6} {threads:>7} {systems:>7} {times}  {ratios}")
                 print(
-                    f"{device:<6} {threads:>7} {systems:>7} {plain * 1e3:>9.3f} {ours * 1e3:>8.3f} "
-                    f"{plain / ours:>6.2f} {1 / plain:>8.0f} {1 / ours:>7.0f} "
-                    f"{megabytes[0]:>9.0f} {megabytes[1]:>8.0f}",
-                    flush=True,
-                )
+                    f"       {FLOPS / own / 1e9:.1f} GFLOP/s of {peak / 1e9:.1f} in a matrix product: "
+                    f"{FLOPS / own / peak:.0%} of the peak", flush=True,
+                )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Te
         >>> index.tolist(), value.tolist()
         ([0, 1, 2, 2], [-1.5, -0.5, 0.5, 0.5])
     """
-    if not z.requires_grad and (native := elementwise(z)):
-        return native.nearest_level(z, levels, step)
+    if not z.requires_grad and (kernels := elementwise(z)):
+        return kernels.nearest_level(z, levels, step)
     wide = z if z.dtype in (torch.float32, torch.float64) else z.float()
     scaled = wide if step == 1 else wide / step
     index = (scaled + levels / 2).floor_().clamp_(0, levels - 1)
@@ -45,7 +45,7 @@ def nearest_level(z: Tensor, levels: int, step: float = 1.0) -> tuple[Tensor, Te
 
 
 def level_value(index: Tensor, levels: int, step: float = 1.0) -> Tensor:
-    """Give the value ``(index - (levels - 1) / 2) * step`` of a level's index, in the default or the index's dtype."""
+    """Return the value ``(index - (levels - 1) / 2) * step`` of a level, in the index's dtype or the default one."""
     centred = index - (levels - 1) / 2
     return centred if step == 1 else centred * step
 
@@ -91,8 +91,8 @@ def nearest_code(z: Tensor, codebook: Tensor, metric: str = "cosine") -> tuple[T
 
 def mean_absolute(z: Tensor) -> Tensor:
     """Mean absolute value per sample of ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
-    if not z.requires_grad and (rows := rows_apart(z, (1, 2))) and (native := elementwise(z)):
-        return native.mean_absolute(z, rows)
+    if not z.requires_grad and (rows := rows_apart(z, (1, 2))) and (kernels := elementwise(z)):
+        return kernels.mean_absolute(z, rows)
     total: Tensor = torch.linalg.vector_norm(z, ord=1, dim=(1, 2))
     return total / z[0].numel()
 
@@ -119,7 +119,7 @@ def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
 
 
 def gradient_gain(grad_z: Tensor, grad_z_hat: Tensor) -> Tensor:
-    """Give the factor by which a quantizer scales the gradient on its way back to the encoder, per sample: ``(B,)``.
+    """Compute the factor by which a quantizer scales the gradient on its way back to the encoder, per sample: ``(B,)``.
 
     ``|dL/dz| / |dL/dz_hat|`` in Euclidean norms over ``(D, T)``. One for a straight-through estimator around the whole
     quantizer; in a residual quantizer it depends on where the residual is detached. To measure it, call
@@ -198,8 +198,8 @@ def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[i
     one_each = z.shape[: z.dim() - len(dims)] + (1,) * len(dims)
     constant = not noise.requires_grad and not gain.requires_grad
     suitable = constant and rows_apart(z, dims) and gain.shape == one_each and elementwise(gain)
-    if suitable and (native := elementwise(z, noise)):
-        return apply_function(NoiseApproximation, native, z, noise, gain, tuple(dims))
+    if suitable and (kernels := elementwise(z, noise)):
+        return apply_function(NoiseApproximation, kernels, z, noise, gain, tuple(dims))
     return add_noise(z, noise, gain, dims)
 
 

@@ -1,4 +1,4 @@
-"""Streams of random numbers that depend on a key alone, however the work that uses them is shared out."""
+"""Streams of random numbers that depend on a key alone, on no rank and no other draw."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-# What a stream of random numbers is for, as a part of its seed: equal keys with another purpose never meet.
+# The purpose of a stream of random numbers, part of its seed: equal keys of different purposes give different streams.
 STREAMS = {"rotation": 0, "train": 1, "val": 2, "test": 3, "predict": 4, "noise": 5, "weights": 6}
 STREAMS |= {"file": 7, "offset": 8, "level": 9, "phase": 10}
 
@@ -32,7 +32,7 @@ def stream_seed(*key: int) -> int:
 
 @dataclass(frozen=True)
 class _Draw:
-    """Which numbers are drawn: the how manyth time, how they are distributed, and what they fill."""
+    """One draw: its position since ``start``, distribution, shape and dtype."""
 
     index: int
     kind: Literal["normal", "uniform"]
@@ -45,8 +45,8 @@ class BatchStreams:
     """Random numbers for a batch, each entry's from a stream of its own.
 
     The ``i``-th draw for an entry depends on the entry's seed, on ``i`` and on what is drawn, not on the other entries
-    or on what was drawn before. Users that take turns (``rewind``) and draw alike share the numbers, which are drawn
-    once and must not be changed in place.
+    or on what was drawn before. After ``rewind`` the same draws return the same tensors, which are drawn once and must
+    not be changed in place.
 
     Args:
         entries: Number of entries.
@@ -77,12 +77,12 @@ class BatchStreams:
         return [generator for each in self._generators.values() for generator in each]
 
     def renew(self) -> None:
-        """Give the generators up; new ones draw the same."""
+        """Drop the generators; new ones draw the same numbers."""
         self._generators.clear()
         self._drawn.clear()
 
     def start(self, seeds: Sequence[int]) -> None:
-        """Begin anew with one seed per entry."""
+        """Restart with one seed per entry."""
         if len(seeds) != self.entries:
             raise ValueError(f"{len(seeds)} seeds for {self.entries} entries of a batch: give one seed per entry")
         self.seeds, self._next = tuple(seeds), 0
@@ -91,7 +91,7 @@ class BatchStreams:
             self._seed(draw, generators)
 
     def rewind(self) -> None:
-        """Begin again with the same seeds: the same draws give the same numbers."""
+        """Restart with the same seeds: the same draws return the same numbers."""
         self._next = 0
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,4 +1,4 @@
-"""Every bit that is counted is counted here, and held against the rate-distortion function."""
+"""Bits of codes and side information, their entropy, and the rate-distortion function of the surrogate's source."""
 
 import math
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def kbps(bits_per_frame: float, frame_rate: float) -> float:
 
 
 def gaussian_source(levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Give values and probabilities ``(levels,)`` of a standard normal variable rounded to the nearest level, float64.
+    """Return values and probabilities ``(levels,)`` of a standard normal variable rounded to levels, float64.
 
     Example:
         >>> value, probability = gaussian_source(4)
@@ -79,7 +79,7 @@ def gaussian_source(levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
 
 
 def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the points of the given slopes on R(D) of a discrete source, by the Blahut-Arimoto algorithm.
+    """Compute the points of the given slopes on R(D) of a discrete source, by the Blahut-Arimoto algorithm.
 
     Blahut, "Computation of channel capacity and rate-distortion functions", IEEE Trans. Inf. Theory 18(4), 1972,
     section V. Reproductions are a grid of about 600 points over the source's range that holds the source's values.
@@ -114,7 +114,7 @@ def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple
 
 @lru_cache
 def rate_distortion_curve(levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Give the R(D) curve of the rounded standard normal source: rates (bits per value, rising) and distortions.
+    """Compute the R(D) curve of the rounded standard normal source: rates (bits per value, rising) and distortions.
 
     Runs from ``(0, variance)`` to ``(entropy, 0)``; float64, about 60 points, computed once a process.
 

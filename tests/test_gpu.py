@@ -64,11 +64,11 @@ SYSTEMS = {
 }
 
 
-def fitted(names, seeds, updates, record=True, **data):
+def fitted(names, seeds, updates, capture=True, **data):
     """Train on the GPU; gives the task and its trainer."""
     task = SurrogateTask({name: SYSTEMS[name]() for name in names}, seeds=seeds)
-    if not record:
-        task._can_record = lambda bench: False
+    if not capture:
+        task._can_capture = lambda joint_update: False
     trainer = Trainer(
         accelerator="gpu", devices=1, max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
@@ -76,7 +76,7 @@ def fitted(names, seeds, updates, record=True, **data):
     return task, trainer
 
 
-def test_a_fit_on_the_gpu_learns_from_a_recorded_update():
+def test_a_fit_on_the_gpu_learns_from_a_captured_update():
     _, trainer = fitted(SYSTEMS, seeds=2, updates=1000)
     assert trainer.optimizers[0]._graph is not None
     assert trainer.global_step == 1000
@@ -84,13 +84,13 @@ def test_a_fit_on_the_gpu_learns_from_a_recorded_update():
 
 
 @pytest.mark.parametrize("rotation", ["fixed", "redrawn"])
-def test_recorded_updates_are_those_made_one_by_one(rotation):
-    recorded, trainer = fitted(SYSTEMS, 2, 200, rotation=rotation)
+def test_captured_updates_are_those_made_one_by_one(rotation):
+    captured, trainer = fitted(SYSTEMS, 2, 200, rotation=rotation)
     assert trainer.optimizers[0]._graph is not None
-    plain, trainer = fitted(SYSTEMS, 2, 200, record=False, rotation=rotation)
+    plain, trainer = fitted(SYSTEMS, 2, 200, capture=False, rotation=rotation)
     assert trainer.optimizers[0]._graph is None
     for name, value in plain.state_dict().items():
-        torch.testing.assert_close(recorded.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(captured.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", list(SYSTEMS))

@@ -1,1 +1,1 @@
-"""Compiled functions for float32 tensors on the CPU, each beside a plain PyTorch path that gives the same numbers."""
+"""Kernels in C++ (CPU) and Triton (GPU), each beside PyTorch operations that compute the same up to rounding."""

@@ -1,4 +1,4 @@
-"""Functions with a gradient of their own, for ``qcodec.functional``; compiled where that is possible."""
+"""Autograd functions of ``qcodec.functional``, by kernels where these take the tensors."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -18,24 +18,24 @@ def apply_function(function: type[torch.autograd.Function], *args: Any) -> Tenso
 
 @final
 class MeanSquaredError(torch.autograd.Function):
-    """Mean squared error per sample, of samples that take turns with the targets."""
+    """Mean squared error per sample; sample ``b`` is compared with target ``b % len(target)``."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, target: Tensor) -> Tensor:
-        """Give the mean over ``(D, T)``: ``(B,)``."""
+        """Return the mean over ``(D, T)``: ``(B,)``."""
         ctx.save_for_backward(x, target)
-        if (rows := rows_apart(x, (1, 2))) and (native := elementwise(x)) and elementwise(target):
-            return native.mean_square(x, target, rows)
+        if (rows := rows_apart(x, (1, 2))) and (kernels := elementwise(x)) and elementwise(target):
+            return kernels.mean_square(x, target, rows)
         norm: Tensor = torch.linalg.vector_norm(_differences(x, target), dim=(1, 2))
         return norm.square_() / x[0].numel()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """Give the gradient of ``x``."""
+        """Return the gradient of ``x``."""
         x, target = ctx.saved_tensors
-        if rows_apart(x, (1, 2)) and (native := elementwise(x)) and elementwise(target):
-            return native.mean_square_gradient(x, target, grad.contiguous()), None
+        if rows_apart(x, (1, 2)) and (kernels := elementwise(x)) and elementwise(target):
+            return kernels.mean_square_gradient(x, target, grad.contiguous()), None
         return _differences(x, target) * (grad * (2 / x[0].numel()))[:, None, None], None
 
 
@@ -49,7 +49,7 @@ class StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, z_q: Tensor) -> Tensor:
-        """Give ``z_q``."""
+        """Return ``z_q``."""
         return z_q.view_as(z_q)
 
     @staticmethod
@@ -64,7 +64,7 @@ class ModifiedStraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, z_q: Tensor, dims: tuple[int, ...], centred: bool) -> Tensor:
-        """Give ``z_q``."""
+        """Return ``z_q``."""
         ctx.save_for_backward(z, z_q)
         ctx.dims, ctx.centred = dims, centred
         return z_q.view_as(z_q)
@@ -72,15 +72,15 @@ class ModifiedStraightThrough(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        """Give the gradients of ``z`` and, where it takes one, of ``z_q``: what that of ``z`` lacks."""
+        """Return the gradients of ``z`` and, where it takes one, of ``z_q``: what that of ``z`` lacks."""
         gradient = ModifiedStraightThrough._gradient(ctx, grad)
         return gradient, grad - gradient if ctx.needs_input_grad[1] else None, None, None
 
     @staticmethod
     def _gradient(ctx: Any, grad: Tensor) -> Tensor:
         z, z_q = ctx.saved_tensors
-        if (rows := rows_apart(z, ctx.dims)) and (native := elementwise(z, z_q, grad)):
-            return native.modified_gradient(z, z_q, grad, ctx.centred, rows)
+        if (rows := rows_apart(z, ctx.dims)) and (kernels := elementwise(z, z_q, grad)):
+            return kernels.modified_gradient(z, z_q, grad, ctx.centred, rows)
         wide = torch.promote_types(z.dtype, torch.float32)
         error = (z_q - z) if z.dtype == wide else z_q.to(wide) - z.to(wide)
         g = grad.to(wide)
@@ -101,21 +101,23 @@ def add_noise(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[int]) -> Te
 
 @final
 class NoiseApproximation(torch.autograd.Function):
-    """Added noise in proportion to the deviation of each row, compiled."""
+    """Added noise in proportion to the deviation of each row, by kernels."""
 
     @staticmethod
-    def forward(ctx: Any, native: Elementwise, z: Tensor, noise: Tensor, gain: Tensor, dims: tuple[int, ...]) -> Tensor:
-        """Give ``z + gain * std(z) * noise``."""
-        noisy, statistics = native.noisy(z, noise, gain)
+    def forward(
+        ctx: Any, kernels: Elementwise, z: Tensor, noise: Tensor, gain: Tensor, dims: tuple[int, ...]
+    ) -> Tensor:
+        """Return ``z + gain * std(z) * noise``."""
+        noisy, statistics = kernels.noisy(z, noise, gain)
         ctx.save_for_backward(z, noise, gain, statistics)
-        ctx.native, ctx.dims = native, dims
+        ctx.kernels, ctx.dims = kernels, dims
         return noisy
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the gradient of ``z``."""
+        """Return the gradient of ``z``."""
         z, noise, gain, statistics = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative is wanted, which the compiled function does not have
+        if torch.is_grad_enabled():  # a second derivative is wanted, which the kernel does not have
             noisy = add_noise(z, noise, gain, ctx.dims)
             return None, *torch.autograd.grad(noisy, z, grads[0], create_graph=True), None, None, None
-        return None, ctx.native.noisy_gradient(z, noise, gain, statistics, grads[0].contiguous()), None, None, None
+        return None, ctx.kernels.noisy_gradient(z, noise, gain, statistics, grads[0].contiguous()), None, None, None

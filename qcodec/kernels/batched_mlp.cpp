@@ -1,6 +1,6 @@
-// Forward and backward pass of a stack of fully connected layers with PReLU and skip connections.
+// Forward and backward pass of fully connected layers with PReLU and skip connections.
 //
-// The stack is compiled for its widths, so that every matrix product below has constant bounds. Tensors are
+// The code is compiled for the widths, so that every matrix product below has constant bounds. Tensors are
 // (member, feature, frame) with the frames contiguous, and all vectors run along the frames. The work is cut into
 // chunks of CHUNK frames of one member. A chunk passes through all layers while it is in the cache, is independent
 // of every other chunk, and writes its own partial sums of the parameter gradients, which are then added in the

@@ -1,4 +1,4 @@
-"""Compiled libraries: built at first use, kept in a cache folder, optional."""
+"""Build C++ kernels at first use, keep them in a cache folder, and load them."""
 
 import ctypes
 import functools
@@ -25,20 +25,20 @@ _log = logging.getLogger(__name__)
 
 
 def suits(*tensors: Tensor) -> bool:
-    """Whether compiled functions may take these tensors: plain float32 on the CPU, and not switched off."""
+    """Whether C++ kernels may take these tensors: plain float32 on the CPU, and not switched off."""
     return all(t.dtype == torch.float32 and t.is_cpu for t in tensors) and untransformed(*tensors)
 
 
 def untransformed(*tensors: Tensor) -> bool:
-    """Whether functions that PyTorch does not see into may take these tensors, and are not switched off."""
+    """Whether kernels, which PyTorch cannot trace, may take these tensors, and are not switched off."""
     if any(type(t) not in (Tensor, nn.Parameter) or t.numel() == 0 for t in tensors):
         return False
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    return not transformed and os.environ.get("QCODEC_NATIVE") != "0"
+    return not transformed and os.environ.get("QCODEC_KERNELS") != "0"
 
 
 def built(source: str, *macros: str) -> ctypes.CDLL | None:
-    """Give the library of a source file, compiled if need be; ``None``, after one warning, where that fails."""
+    """Return the library of a source file, compiled if need be; ``None``, after one warning, where that fails."""
     try:
         return _library(source, macros)
     except (OSError, RuntimeError) as error:
@@ -52,8 +52,8 @@ _warned: list[str] = []
 def _warn_once(reason: str) -> None:
     if not _warned:
         _log.warning(
-            "The compiled functions are not available (%s), so PyTorch's operations are used, several times slower for "
-            "the surrogate codec. Install a C++ compiler such as g++, or set QCODEC_NATIVE=0 to silence this.", reason
+            "The C++ kernels are not available (%s), so PyTorch's operations are used, several times slower for "
+            "the surrogate codec. Install a C++ compiler such as g++, or set QCODEC_KERNELS=0 to silence this.", reason
         )  # fmt: skip
     _warned.append(reason)
 
@@ -99,7 +99,7 @@ def _digest(path: Path) -> str:
 
 
 def _run(command: Sequence[str]) -> str:
-    """Run a command and give its output; a RuntimeError says in one line why it failed."""
+    """Run a command and return its output; raise a RuntimeError whose one line names the cause."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False,
@@ -145,7 +145,7 @@ def _processor() -> str:
 
 @functools.cache
 def parallel_runtime() -> int | None:
-    """Give the address of ``GOMP_parallel`` in the runtime that PyTorch itself is linked with, where it has one."""
+    """Return the address of ``GOMP_parallel`` in PyTorch's own OpenMP runtime; ``None`` where it has another."""
     try:
         return ctypes.cast(ctypes.CDLL(torch._C.__file__).GOMP_parallel, ctypes.c_void_p).value
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-// What lies between two stacks, in one or two passes over the values where PyTorch's operations take several.
+// What lies between encoder and decoder, in one or two passes over the values where PyTorch's operations take several.
 //
 // A tensor is a number of rows of contiguous values; sums and means are those of a row. The work is cut into chunks of
 // CHUNK values of one row. A chunk writes partial sums of its own, in double precision, which are then added in the

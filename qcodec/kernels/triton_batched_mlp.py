@@ -1,4 +1,4 @@
-"""The fully connected stack on a GPU: what the compiled kernel does on the CPU, by Triton."""
+"""The batched MLP on a GPU, by Triton."""
 
 import functools
 import itertools
@@ -61,13 +61,13 @@ class TritonKernel:
         self._forward_tile, self._backward_tile = _FORWARD[widest], _BACKWARD[widest]
 
     def forward(self, x: Tensor, parameters: Tensor, keep: bool) -> tuple[Tensor, Tensor | None]:
-        """Give the output ``(M, F, T)`` and, where asked for, what the backward pass needs."""
+        """Return the output ``(M, F, T)`` and, where asked for, what the backward pass needs."""
         (members, _), (sources, _, frames) = parameters.shape, x.shape
         y = x.new_empty(members, self.layers.widths[-1], frames)
         kept = x.new_empty(members, self._plan.kept_at[-1], frames) if keep else None
         block, warps = self._forward_tile
         with current(x):
-            _kernels().stack_forward[-(-frames // block), members](
+            _kernels().mlp_forward[-(-frames // block), members](
                 x, parameters, y, y if kept is None else kept, sources, frames, self._plan, keep, block, num_warps=warps
             )
         return y, kept
@@ -75,14 +75,14 @@ class TritonKernel:
     def backward(
         self, x: Tensor, parameters: Tensor, kept: Tensor, grad_y: Tensor, need_grad_x: bool
     ) -> tuple[Tensor | None, Tensor]:
-        """Give the gradients of each member's signal ``(M, F, T)``, where asked for, and of the parameters."""
+        """Return the gradients of each member's signal ``(M, F, T)``, where asked for, and of the parameters."""
         (members, size), (sources, features, frames) = parameters.shape, x.shape
         block, warps = self._backward_tile
         tiles, gradients = -(-frames // block), torch.empty_like(parameters)
         grad_x = x.new_empty(members, features, frames) if need_grad_x else None
         partial = x.new_empty(members, tiles, size)
         with current(x):
-            _kernels().stack_backward[tiles, members](
+            _kernels().mlp_backward[tiles, members](
                 x, parameters, kept, grad_y, x if grad_x is None else grad_x, partial,
                 sources, frames, self._plan, need_grad_x, block, num_warps=warps,
             )  # fmt: skip
@@ -93,7 +93,7 @@ class TritonKernel:
 
 
 def triton_kernel(layers: Layers, *tensors: Tensor) -> TritonKernel | None:
-    """Give the kernel where it may take these tensors as they lie; else ``None``.
+    """Return the kernel where it may take these tensors as they lie; else ``None``.
 
     The first call for some layers compiles and tries it, so that it has to come before the capture of a graph.
     """

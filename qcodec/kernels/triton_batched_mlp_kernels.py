@@ -1,4 +1,4 @@
-"""Triton kernels of the fully connected stack; one program takes a tile of frames of one member through all layers.
+"""Triton kernels of the batched MLP; one program takes a tile of frames of one member through all layers.
 
 Tensors are (member, feature, frame) with the frames contiguous, and a tile is (feature, frame). Its features are padded
 with zeros to ``plan.padded``. Every layer restores these zeros: a number that is not finite would otherwise spread
@@ -11,7 +11,7 @@ import triton.language as tl
 
 
 @triton.jit(do_not_specialize=["sources"])
-def stack_forward(x, parameters, y, kept, sources, frames, plan: tl.constexpr, keep: tl.constexpr, block: tl.constexpr):
+def mlp_forward(x, parameters, y, kept, sources, frames, plan: tl.constexpr, keep: tl.constexpr, block: tl.constexpr):
     """Write the output and, where asked for, what the backward pass needs."""
     member = tl.program_id(1).to(tl.int64)
     column = tl.program_id(0) * block + tl.arange(0, block)[None, :]
@@ -37,7 +37,7 @@ def stack_forward(x, parameters, y, kept, sources, frames, plan: tl.constexpr, k
 
 
 @triton.jit(do_not_specialize=["sources"])
-def stack_backward(
+def mlp_backward(
     x, parameters, kept, grad_y, grad_x, partial, sources, frames, plan: tl.constexpr, need_x: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
@@ -90,7 +90,7 @@ def add_partial_sums(partial, total, size, parts, block: tl.constexpr):
 
 @triton.jit
 def rebuild_input(x, parameters, kept, column, frames, plan: tl.constexpr, layer: tl.constexpr):
-    """Give the input of a layer, out of what was kept."""
+    """Return the input of a layer, out of what was kept."""
     h = load_tile(x, column, frames, plan, 0)
     for before in tl.static_range(layer):
         u = load_tile(kept + plan.kept_at[before] * frames, column, frames, plan, before + 1)
@@ -104,7 +104,7 @@ def rebuild_input(x, parameters, kept, column, frames, plan: tl.constexpr, layer
 
 @triton.jit
 def load_tile(rows, column, frames, plan: tl.constexpr, layer: tl.constexpr):
-    """Give a tile of the features before a layer."""
+    """Return a tile of the features before a layer."""
     row = tl.arange(0, plan.padded[layer])[:, None]
     return tl.load(rows + row * frames + column, (row < plan.widths[layer]) & (column < frames), 0.0)
 
@@ -118,7 +118,7 @@ def store_tile(rows, column, frames, tile, plan: tl.constexpr, layer: tl.constex
 
 @triton.jit
 def load_weight(parameters, plan: tl.constexpr, layer: tl.constexpr):
-    """Give the weight of a layer, (outputs, inputs)."""
+    """Return the weight of a layer, (outputs, inputs)."""
     row, column = tl.arange(0, plan.padded[layer + 1])[:, None], tl.arange(0, plan.padded[layer])[None, :]
     inside = (row < plan.widths[layer + 1]) & (column < plan.widths[layer])
     return tl.load(parameters + plan.parameters_at[3 * layer] + row * plan.widths[layer] + column, inside, 0.0)
@@ -134,7 +134,7 @@ def store_weight(partial, weight, plan: tl.constexpr, layer: tl.constexpr):
 
 @triton.jit
 def load_slope(parameters, plan: tl.constexpr, layer: tl.constexpr):
-    """Give the slope of a layer: a column or, where the features share it, one number."""
+    """Return the slope of a layer: a column or, where the features share it, one number."""
     slope = parameters + plan.parameters_at[3 * layer + 2]
     if plan.slope_per_channel:
         row = tl.arange(0, plan.padded[layer + 1])[:, None]

@@ -1,4 +1,4 @@
-"""Triton kernels of what lies between two stacks; one program takes a chunk of the values of one row.
+"""Triton kernels between encoder and decoder; one program takes a chunk of the values of one row.
 
 A tensor is a number of rows of ``values`` contiguous values. Sums are taken in float64: each chunk writes its own to
 ``parts`` (rows, sums, chunks), and whoever needs those of a row adds them in the order of the chunks.
@@ -123,7 +123,7 @@ def noisy_gradient(z, gain, statistics, grad, parts, out, values, chunk: tl.cons
 
 @triton.jit
 def chunk_of_row(values, chunk: tl.constexpr):
-    """Give the program's row, the positions of its values, and which of these there are."""
+    """Return the program's row, the positions of its values, and which of these there are."""
     chunks = tl.cdiv(values, chunk)
     row = tl.program_id(0).to(tl.int64) // chunks
     column = tl.program_id(0) % chunks * chunk + tl.arange(0, chunk)

@@ -1,4 +1,4 @@
-"""Where Triton's kernels run: on GPUs, as far as the machine can compile them."""
+"""Which tensors Triton's kernels take, and the trial of a kernel before its first use."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -23,12 +23,12 @@ def on_gpu(*tensors: Tensor, dtypes: Sequence[torch.dtype] = (torch.float32,)) -
 
 
 def current(x: Tensor) -> torch.cuda.device:
-    """Give a context in which a kernel is launched on the GPU of ``x``, if it is on one."""
+    """Return a context that launches kernels on the GPU of ``x``; on none if it is on the CPU."""
     return torch.cuda.device(x.get_device())
 
 
 def tried(trial: Callable[[], Kernels], device: torch.device, loss: str) -> Kernels | None:
-    """Give the kernels that a trial has run; ``None``, after one warning that says what is lost, where it fails."""
+    """Return the kernels that a trial has run; ``None``, after one warning that names the loss, where it fails."""
     try:
         return trial()
     except Exception as error:  # of Triton, of its C compiler or of the driver: none of them is needed to train

@@ -21,7 +21,7 @@ class TritonSnake:
         self._kernels = kernels
 
     def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
-        """Give ``x + sin(alpha x)^2 / (alpha + 1e-9)`` for ``x`` ``(B, C, T)`` and ``alpha`` of ``C`` values.
+        """Return ``x + sin(alpha x)^2 / (alpha + 1e-9)`` for ``x`` ``(B, C, T)`` and ``alpha`` of ``C`` values.
 
         Under automatic mixed precision in the type of ``x``, to which the next layer would round it.
         """
@@ -32,7 +32,7 @@ class TritonSnake:
         return y
 
     def backward(self, x: Tensor, alpha: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the gradients of ``x`` and of ``alpha``."""
+        """Return the gradients of ``x`` and of ``alpha``."""
         rows, tiles = x.shape[0] * x.shape[1], _grid(x)[1]
         grad_x, partial = torch.empty_like(x), x.new_empty((tiles, rows), dtype=torch.float32)
         with current(x):
@@ -41,14 +41,14 @@ class TritonSnake:
 
 
 def triton_snake(x: Tensor, alpha: Tensor) -> TritonSnake | None:
-    """Give the kernels where they may take these tensors as they lie."""
+    """Return the kernels where they may take these tensors as they lie."""
     fits = x.dim() == 3 and alpha.numel() == x.shape[1]
     return _loaded(x.device) if fits and on_gpu(x, alpha, dtypes=_DTYPES) else None
 
 
 @functools.cache
 def _loaded(device: torch.device) -> TritonSnake | None:
-    """Give the kernels if they run on this device; else, after a warning, ``None``."""
+    """Return the kernels if they run on this device; else, after a warning, ``None``."""
 
     def trial() -> TritonSnake:
         from qcodec.kernels import triton_snake_kernels
@@ -61,7 +61,7 @@ def _loaded(device: torch.device) -> TritonSnake | None:
 
 
 def _tile(x: Tensor) -> tuple[int, int]:
-    """Give how many rows and values a program takes, powers of two."""
+    """Return how many rows and values a program takes, powers of two."""
     width = min(_TILE, 1 << (x.shape[2] - 1).bit_length())
     return _TILE // width, width
 

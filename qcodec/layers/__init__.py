@@ -1,1 +1,1 @@
-"""Layers that codecs and quantizers are built of."""
+"""Layers of codecs, quantizers and rate allocators."""

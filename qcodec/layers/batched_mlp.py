@@ -1,4 +1,4 @@
-"""A stack of fully connected layers with PReLU and skip connections, several independent stacks side by side."""
+"""Fully connected layers with PReLU and skip connections, several independent MLPs side by side."""
 
 import math
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ class BatchedMLP(nn.Module):
 
     Layer ``l`` computes ``u = W h + b`` and the PReLU of ``u``, where it has one; a skip connection adds ``h`` before
     or after the PReLU. In float32 a compiled kernel computes it, on the CPU where a C++ compiler is found, on a GPU
-    where Triton is; setting the environment variable ``QCODEC_NATIVE=0`` prevents that. The kernel's results for a
+    where Triton is; setting the environment variable ``QCODEC_KERNELS=0`` prevents that. The kernel's results for a
     member depend neither on the other members nor on the number of threads. All parameters of a member lie side by
-    side in ``flat``, which spares the optimizer a visit to each of them; ``weights``, ``biases`` and ``slopes`` are
+    side in ``flat``, so that the optimizer updates one tensor; ``weights``, ``biases`` and ``slopes`` are
     views of it.
 
     Args:
-        members: Number of stacks side by side.
+        members: Number of MLPs side by side.
         widths: Features before the first layer and after each layer.
         skip: Whether each layer has a skip connection; its two widths must then be equal.
         activation: Whether a PReLU follows each layer.
@@ -35,11 +35,11 @@ class BatchedMLP(nn.Module):
         generators: One generator per member, drawn from as ``torch.nn.Linear`` draws, layer by layer.
 
     Example:
-        >>> stack = BatchedMLP(
+        >>> mlp = BatchedMLP(
         ...     2, (4, 4, 3), skip=(True, False), activation=(True, False), skip_position="before", slope="shared",
         ...     generators=[torch.Generator().manual_seed(seed) for seed in (0, 1)],
         ... )
-        >>> stack(torch.randn(2, 4, 10)).shape
+        >>> mlp(torch.randn(2, 4, 10)).shape
         torch.Size([2, 3, 10])
     """
 
@@ -104,38 +104,37 @@ class BatchedMLP(nn.Module):
         return apply_batched_mlps([self], x)
 
 
-def apply_batched_mlps(stacks: Sequence[BatchedMLP], x: Tensor) -> Tensor:
-    """Map signals by several stacks that are built alike, as one call of a stack with the members of all.
+def apply_batched_mlps(mlps: Sequence[BatchedMLP], x: Tensor) -> Tensor:
+    """Map signals by several MLPs of equal layers in one call, as one MLP with the members of all.
 
     Args:
-        stacks: Stacks, which may differ in their parameters only.
-        x: ``(members, widths[0], T)``, the members of all stacks one after the other, or ``(S, widths[0], T)`` with
+        mlps: MLPs, which may differ in their parameters and numbers of members only.
+        x: ``(members, widths[0], T)``, the members of all MLPs one after the other, or ``(S, widths[0], T)`` with
             fewer signals, whose number divides that of the members: member ``m`` then maps signal ``m % S``.
 
     Returns:
         ``(members, widths[-1], T)``.
+
+    Raises:
+        ValueError: For MLPs of different layers, or a signal of another shape.
     """
-    layers, members = stacks[0].layers, sum(stack.members for stack in stacks)
-    if any(stack.layers != layers for stack in stacks):
-        raise ValueError(f"only stacks that are built alike work as one, not {[stack.layers for stack in stacks]}")
+    layers, members = mlps[0].layers, sum(mlp.members for mlp in mlps)
+    if any(mlp.layers != layers for mlp in mlps):
+        raise ValueError(f"MLPs share a call only if their layers are equal, not {[mlp.layers for mlp in mlps]}")
     if x.dim() != 3 or not len(x) or members % len(x) or x.shape[1] != layers.widths[0]:
         raise ValueError(_mismatch(layers, members, x))
-    flat = stacks[0].flat if len(stacks) == 1 else torch.cat([stack.flat for stack in stacks])
+    flat = mlps[0].flat if len(mlps) == 1 else torch.cat([mlp.flat for mlp in mlps])
     x, flat = x.contiguous(), flat.contiguous()
-    native = _native(layers, x, flat)
-    if native is None or torch.is_autocast_enabled(x.device.type):
+    fast = kernel(layers) if suits(x, flat) else triton_kernel(layers, x, flat)
+    if fast is None or torch.is_autocast_enabled(x.device.type):
         return _plain(layers, x, flat)
     if torch.is_grad_enabled() and (x.requires_grad or flat.requires_grad):
-        return apply_function(_NativeStack, native, x, flat)
-    return native.forward(x, flat, keep=False)[0]
-
-
-def _native(layers: Layers, x: Tensor, flat: Tensor) -> Kernel | TritonKernel | None:
-    return kernel(layers) if suits(x, flat) else triton_kernel(layers, x, flat)
+        return apply_function(_KernelMLP, fast, x, flat)
+    return fast.forward(x, flat, keep=False)[0]
 
 
 def _mismatch(layers: Layers, members: int, x: Tensor) -> str:
-    return f"the stack maps a signal of shape ({members}, {layers.widths[0]}, T), not {tuple(x.shape)}"
+    return f"the MLP maps a signal of shape ({members}, {layers.widths[0]}, T), not {tuple(x.shape)}"
 
 
 def _views(layers: Layers, flat: Tensor) -> list[Tensor]:
@@ -159,11 +158,11 @@ def _plain(layers: Layers, h: Tensor, flat: Tensor) -> Tensor:
     return h
 
 
-class _NativeStack(torch.autograd.Function):
+class _KernelMLP(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, native: Kernel | TritonKernel, x: Tensor, flat: Tensor) -> Tensor:
-        y, kept = native.forward(x, flat, keep=True)
-        ctx.native = native
+    def forward(ctx: Any, kernel: Kernel | TritonKernel, x: Tensor, flat: Tensor) -> Tensor:
+        y, kept = kernel.forward(x, flat, keep=True)
+        ctx.kernel = kernel
         ctx.save_for_backward(x, flat, kept)
         return y
 
@@ -173,9 +172,9 @@ class _NativeStack(torch.autograd.Function):
         _, need_x, need_flat = ctx.needs_input_grad
         if torch.is_grad_enabled():  # a second derivative is wanted, which the kernel does not have
             wanted = [tensor for tensor, need in ((x, need_x), (flat, need_flat)) if need]
-            found = iter(torch.autograd.grad(_plain(ctx.native.layers, x, flat), wanted, grad_y, create_graph=True))
+            found = iter(torch.autograd.grad(_plain(ctx.kernel.layers, x, flat), wanted, grad_y, create_graph=True))
             return None, next(found) if need_x else None, next(found) if need_flat else None
-        grad_x, grad_flat = ctx.native.backward(x, flat, kept, grad_y.contiguous(), need_grad_x=need_x)
+        grad_x, grad_flat = ctx.kernel.backward(x, flat, kept, grad_y.contiguous(), need_grad_x=need_x)
         if grad_x is not None and len(grad_x) > len(x):
             grad_x = grad_x.unflatten(0, (-1, len(x))).sum(0)
         return None, grad_x, grad_flat

@@ -1,4 +1,4 @@
-"""Layers that quantizers and rate allocators are built of."""
+"""A weight-normalised convolution, for quantizers and rate allocators."""
 
 import math
 
@@ -41,5 +41,5 @@ class WeightNormConv(nn.Module):
 
 
 def full_precision(z: Tensor) -> torch.autocast:
-    """Give a context in which automatic mixed precision is off for the device of ``z``."""
+    """Return a context in which automatic mixed precision is off for the device of ``z``."""
     return torch.autocast(z.device.type, enabled=False)

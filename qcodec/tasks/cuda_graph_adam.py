@@ -1,4 +1,4 @@
-"""Adam that records what an update does on a GPU, and from then on has it done at once."""
+"""Adam whose update is captured as a CUDA graph and replayed: one launch in place of hundreds."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Any, Protocol, final
 import torch
 from torch import Tensor
 
-_UNRECORDED = 3  # steps made as they are, in which libraries and memory settle
+_WARM_UP = 3  # steps before the capture, in which libraries and memory settle
 _log = logging.getLogger(__name__)
 
 
@@ -20,20 +20,24 @@ class Source(Protocol):
         """Every generator that was needed so far."""
 
     def renew(self) -> None:
-        """Give the generators up and draw the same from new ones."""
+        """Draw the same from new generators."""
 
 
 @final
 class CudaGraph:
-    """What a function does on the GPU, recorded as a CUDA graph: hundreds of launches become one.
+    """The GPU's work of a function, captured as a CUDA graph.
 
-    The function is called once, without effect. It must do the same every time, on tensors that keep their place, and
-    must not wait for the GPU.
+    The function is called once, for the capture, which changes no tensor. It must do the same work at every call, on
+    tensors that keep their memory, and must not wait for the GPU (https://docs.pytorch.org/docs/stable/notes/cuda.html,
+    "CUDA Graphs").
 
     Args:
         function: The function.
         generators: The generators that it draws from, which may be seeded anew before each replay.
-        stream: Stream to record on.
+        stream: Stream to capture on.
+
+    Raises:
+        RuntimeError: For work that cannot be captured.
     """
 
     def __init__(
@@ -46,17 +50,18 @@ class CudaGraph:
             self._result = function()
 
     def replay(self) -> Tensor:
-        """Have it done; gives what the function gave, in the same memory each time."""
+        """Replay the captured work; return the function's result, in the same memory each time."""
         self._graph.replay()
         return self._result
 
 
 @final
 class CudaGraphAdam(torch.optim.Adam):
-    """Adam whose whole step, with the closure that finds the gradients, can become one CUDA graph.
+    """Adam whose step, with the closure that computes the gradients, can be captured and replayed as a CUDA graph.
 
-    ``record`` asks for that. A few steps are still made as they are, and all of them where recording fails, which is
-    said once in the log. The closure must then do the same in every step, on tensors that keep their place.
+    After a call of ``capture`` the first three steps still run one operation at a time, and so do all others where the
+    capture fails, which is logged once. The closure must do the same work in every step, on tensors that keep their
+    memory.
 
     Args:
         groups: Parameters in groups, each with the rate that it begins with.
@@ -70,19 +75,19 @@ class CudaGraphAdam(torch.optim.Adam):
         self._steps = 0
 
     def _accelerator_graph_capture_health_check(self) -> None:
-        """Leave out what Adam asks before each step, which on a CPU takes longer than the step.
+        """Skip a check that on a CPU takes longer than the step.
 
-        It guards against recording a step that is made on the CPU; a fused one never is.
+        It guards against capturing a step that runs on the CPU, as a fused one never does.
         """
 
-    def record(self, source: Source) -> None:
-        """Have the steps with this source recorded, from which the closure draws its random numbers."""
+    def capture(self, source: Source) -> None:
+        """Capture the coming steps, whose closure draws its random numbers from ``source``."""
         if source is not self._source:
             self._source, self._graph, self._steps = source, None, 0
             self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves its constructor bare
 
     def set_rates(self, rates: Sequence[float]) -> None:
-        """Set the learning rate of each group, where a recorded step finds it."""
+        """Set the learning rate of each group; a captured step reads it from the same memory."""
         for group, rate in zip(self.param_groups, rates, strict=True):
             if self._source is None:
                 group["lr"] = rate
@@ -92,24 +97,24 @@ class CudaGraphAdam(torch.optim.Adam):
                 group["lr"] = torch.full((), rate, device=group["params"][0].device)
 
     def step(self, closure: Any = None) -> Any:
-        """Call the closure, which finds the gradients, and make a step; gives what the closure gives."""
+        """Call the closure, which computes the gradients, and update the parameters; return the closure's result."""
         if self._source is None or self._stream is None or closure is None:
             return super().step(closure)
         self._steps += 1
-        if self._steps == _UNRECORDED + 1:
-            self._start_recorded(closure, self._source, self._stream)
+        if self._steps == _WARM_UP + 1:
+            self._try_capture(closure, self._source, self._stream)
         return self._aside(closure, self._stream) if self._graph is None else self._graph.replay()
 
-    def _start_recorded(self, closure: Any, source: Source, stream: torch.cuda.Stream) -> None:
+    def _try_capture(self, closure: Any, source: Source, stream: torch.cuda.Stream) -> None:
         try:
             self._graph = CudaGraph(partial(super().step, closure), source.generators, stream)
         except RuntimeError as error:
             source.renew()
             reason = str(error).partition("\n")[0]
-            _log.warning("Updates are made one operation at a time, as they cannot be recorded: %s", reason)
+            _log.warning("Updates run one operation at a time, as they cannot be captured as a CUDA graph: %s", reason)
 
     def _aside(self, closure: Any, stream: torch.cuda.Stream) -> Any:
-        """Make the step as it is, but on the stream that a graph is recorded on."""
+        """Run the step one operation at a time, on the stream of the capture."""
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             result = super().step(closure)

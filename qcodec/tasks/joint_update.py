@@ -1,4 +1,4 @@
-"""The work of one update, shared by all members that are built alike."""
+"""One update of many systems: their data and noise, and the calls that systems of equal layers share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ _LARGEST_BLOCK = 31 << 20
 
 @dataclass(frozen=True)
 class SurrogateOutput:
-    """What systems side by side make of signals, the members of one system after those of the other.
+    """Embeddings, quantizer outputs and decoded signals of systems side by side, system after system.
 
     Attributes:
         z: ``(members, D, T)`` embeddings.
-        outputs: What each system's quantizer gives.
+        outputs: Output of each system's quantizer.
         decoded: ``(members, features, T)`` decoded signals.
     """
 
@@ -34,13 +34,13 @@ class SurrogateOutput:
     decoded: Tensor
 
     def each(self) -> Iterator[tuple[Tensor, QuantizerOutput, Tensor]]:
-        """Give embeddings, output and decoded signals of one system after the other."""
+        """Return embeddings, output and decoded signals of one system after the other."""
         systems = len(self.outputs)
         return zip(self.z.chunk(systems), self.outputs, self.decoded.chunk(systems), strict=True)
 
 
 def pass_together(systems: Sequence[SystemCodec], x: Tensor, noise: BatchStreams) -> SurrogateOutput:
-    """Encode, quantize and decode signals ``(seeds, features, T)`` by systems whose codecs are built alike."""
+    """Encode, quantize and decode signals ``(seeds, features, T)`` by systems whose codecs have the same layers."""
     z = apply_batched_mlps([system.codec.encoder for system in systems], x)
     parts = z.chunk(len(systems))
     outputs = [system.quantize(part, noise) for system, part in zip(systems, parts, strict=True)]
@@ -50,7 +50,10 @@ def pass_together(systems: Sequence[SystemCodec], x: Tensor, noise: BatchStreams
 
 @final
 class JointUpdate:
-    """Where systems are tried: their data, their noise, and which of them share their work.
+    """Data, noise and grouping of the systems that one update trains.
+
+    Systems whose codecs have the same layers share one call of each layer (``groups``). Every member draws data and
+    noise by its own seed, so it trains as it would alone.
 
     Args:
         stream: The data.
@@ -60,7 +63,7 @@ class JointUpdate:
     Attributes:
         sampler: Draws the data.
         noise: Random numbers for the quantizers, a stream per seed.
-        groups: Systems whose codecs are built alike, by name.
+        groups: Systems whose codecs have the same layers, by name; on a CPU at most three members a group.
     """
 
     def __init__(self, stream: SyntheticStream, seeds: Sequence[int], systems: Mapping[str, SystemCodec]) -> None:
@@ -70,11 +73,11 @@ class JointUpdate:
         on_cpu = torch.device(stream.device).type == "cpu"
         if on_cpu:
             _keep_freed_memory()
-        self.groups = _built_alike(systems, _MOST_ON_CPU // len(seeds) if on_cpu else len(systems))
+        self.groups = _same_layers(systems, _MOST_ON_CPU // len(seeds) if on_cpu else len(systems))
 
     @property
-    def repeats(self) -> bool:
-        """Whether an update does the same every time, on tensors alone."""
+    def capturable(self) -> bool:
+        """Whether a CUDA graph can capture the update: it does the same work every time, on tensors alone."""
         return all(system.quantizers[0].entries_independent for group in self.groups for system in group.values())
 
     @property
@@ -88,22 +91,22 @@ class JointUpdate:
         self.noise.renew()
 
     def seek(self, index: int) -> None:
-        """Choose the draw of data and noise."""
+        """Seed data and noise for draw number ``index``."""
         self.sampler.seek(index)
         key = (self.sampler.stream.rank, STREAMS["noise"], index)
         self.noise.start([stream_seed(seed, *key) for seed in self._seeds])
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep what an update frees for the next one; to give it back and take it again costs a quarter more.
+    """Let glibc keep the memory that an update frees for the next one; returning it to the system costs a quarter more.
 
-    It keeps up to twice the largest block that was ever freed, so one is freed that is large enough.
+    glibc keeps up to twice the largest block that was ever freed, so one is freed that is large enough.
     """
     torch.empty(_LARGEST_BLOCK, dtype=torch.uint8)
 
 
-def _built_alike(systems: Mapping[str, SystemCodec], most: int) -> list[dict[str, SystemCodec]]:
-    """Group systems whose codecs are built alike, at most ``most`` in a group, but one at least."""
+def _same_layers(systems: Mapping[str, SystemCodec], most: int) -> list[dict[str, SystemCodec]]:
+    """Group systems whose codecs have the same layers, at most ``most`` in a group, but one at least."""
     alike: dict[object, list[dict[str, SystemCodec]]] = {}
     for name, system in systems.items():
         groups = alike.setdefault((system.codec.encoder.layers, system.codec.decoder.layers), [{}])

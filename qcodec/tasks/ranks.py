@@ -1,4 +1,4 @@
-"""What tasks that average gradients themselves have in common."""
+"""Data parallelism of tasks that average their gradients themselves."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,6 +7,6 @@ from lightning.pytorch.strategies import ParallelStrategy
 
 
 def ranks_apart(trainer: Trainer) -> AbstractContextManager[None]:
-    """Keep backward passes from synchronising the ranks, for gradients that are averaged once an update."""
+    """Return a context in which backward passes do not synchronise the ranks, for gradients averaged once an update."""
     strategy = trainer.strategy
     return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()

@@ -88,7 +88,7 @@ class SurrogateTask(LightningModule):
         self.register_buffer("updates", torch.zeros(()))
         self._held_out: list[Tensor] = []
         self._bound: tuple[Tensor, Tensor] | None = None
-        self._benches: dict[SyntheticStream, JointUpdate] = {}
+        self._joint_updates: dict[SyntheticStream, JointUpdate] = {}
         # Each rank counts for itself; data parallelism must not overwrite the counts with those of rank 0.
         self._ddp_params_and_buffers_to_ignore = ["diverged_at", "sums", "updates"]
 
@@ -113,60 +113,60 @@ class SurrogateTask(LightningModule):
         """Make ``block.count`` updates of every member; nothing in it waits for the device."""
         optimizer: Any = self.optimizers()
         adam: CudaGraphAdam = optimizer.optimizer
-        first, bench = self.trainer.global_step, self._bench(block)
-        if self._can_record(bench):
-            adam.record(bench)
+        first, joint_update = self.trainer.global_step, self._joint_update(block)
+        if self._can_capture(joint_update):
+            adam.capture(joint_update)
         schedules = list(dict.fromkeys(self.schedules))
         stats = torch.empty(block.count, 2, *self.diverged_at.shape, device=self.device)
         done = 0
         try:
             with ranks_apart(self.trainer):
                 for row in stats:
-                    bench.seek(first + done)
+                    joint_update.seek(first + done)
                     adam.set_rates([schedule.learning_rate(first + done) for schedule in schedules])
-                    row.copy_(optimizer.step(partial(self._find_gradients, adam, bench)))
+                    row.copy_(optimizer.step(partial(self._find_gradients, adam, joint_update)))
                     done += 1
         finally:  # an interrupted block counts as far as it came
             if done:
                 self._add_up(stats[:done], first)
                 self._show_progress(stats[done - 1])
 
-    def _can_record(self, bench: JointUpdate) -> bool:
-        return self.device.type == "cuda" and self.trainer.world_size == 1 and bench.repeats
+    def _can_capture(self, joint_update: JointUpdate) -> bool:
+        return self.device.type == "cuda" and self.trainer.world_size == 1 and joint_update.capturable
 
-    def _find_gradients(self, adam: CudaGraphAdam, bench: JointUpdate) -> Tensor:
+    def _find_gradients(self, adam: CudaGraphAdam, joint_update: JointUpdate) -> Tensor:
         adam.zero_grad()
-        stats = self._backward(bench)
+        stats = self._backward(joint_update)
         self._average_gradients()
         return stats
 
-    def _backward(self, bench: JointUpdate) -> Tensor:
-        """Add the gradients of every member; gives MSE and MA-E ``(2, systems, seeds)``."""
-        target, observed = bench.sampler.draw()
+    def _backward(self, joint_update: JointUpdate) -> Tensor:
+        """Compute the gradients of every member; return MSE and MA-E ``(2, systems, seeds)``."""
+        target, observed = joint_update.sampler.draw()
         mse: dict[str, Tensor] = {}
         ma_e: dict[str, Tensor] = {}
-        for group in bench.groups:
-            passage = pass_together(list(group.values()), observed, bench.noise)
-            losses = [mean_squared_error(passage.decoded, target)]
-            for name, output in zip(group, passage.outputs, strict=True):
-                if (total := self.losses[name].total(output.losses)) is not None:
+        for group in joint_update.groups:
+            output = pass_together(list(group.values()), observed, joint_update.noise)
+            losses = [mean_squared_error(output.decoded, target)]
+            for name, quantized in zip(group, output.outputs, strict=True):
+                if (total := self.losses[name].total(quantized.losses)) is not None:
                     losses.append(total)
             torch.autograd.backward(losses, [torch.ones_like(loss) for loss in losses])
             mse.update(zip(group, losses[0].detach().chunk(len(group)), strict=True))
-            ma_e.update(zip(group, mean_absolute(passage.z.detach()).chunk(len(group)), strict=True))
+            ma_e.update(zip(group, mean_absolute(output.z.detach()).chunk(len(group)), strict=True))
         return torch.stack([torch.stack([row[name] for name in self.systems]) for row in (mse, ma_e)])
 
-    def _bench(self, block: DrawBlock) -> JointUpdate:
+    def _joint_update(self, block: DrawBlock) -> JointUpdate:
         features = block.stream.source.features
         if features != self.features:
             raise ValueError(
                 f"the data has {features} features a frame and the task {self.features}: "
                 "set data.init_args.source.init_args.features and model.init_args.features alike"
             )
-        if block.stream not in self._benches:
+        if block.stream not in self._joint_updates:
             systems = {name: system for name, system in self.systems.items() if isinstance(system, SystemCodec)}
-            self._benches[block.stream] = JointUpdate(block.stream, self.seeds, systems)
-        return self._benches[block.stream]
+            self._joint_updates[block.stream] = JointUpdate(block.stream, self.seeds, systems)
+        return self._joint_updates[block.stream]
 
     def _average_gradients(self) -> None:
         if self.trainer.world_size > 1:
@@ -217,13 +217,15 @@ class SurrogateTask(LightningModule):
     def _pass(
         self, block: DrawBlock, index: int
     ) -> tuple[Tensor, Tensor, dict[str, tuple[Tensor, QuantizerOutput, Tensor]]]:
-        """Give target, observation and each system's embedding, output and decoded signal of a held-out draw."""
-        bench = self._bench(block)
-        bench.seek(index)
-        target, observed = bench.sampler.draw()
+        """Return target, observation and each system's embedding, output and decoded signal of a held-out draw."""
+        joint_update = self._joint_update(block)
+        joint_update.seek(index)
+        target, observed = joint_update.sampler.draw()
         passed: dict[str, tuple[Tensor, QuantizerOutput, Tensor]] = {}
-        for group in bench.groups:
-            passed.update(zip(group, pass_together(list(group.values()), observed, bench.noise).each(), strict=True))
+        for group in joint_update.groups:
+            passed.update(
+                zip(group, pass_together(list(group.values()), observed, joint_update.noise).each(), strict=True)
+            )
         return target, observed, {name: passed[name] for name in self.systems}
 
     def on_validation_epoch_end(self) -> None:
@@ -243,7 +245,7 @@ class SurrogateTask(LightningModule):
         self.on_validation_epoch_end()
 
     def predict_step(self, block: DrawBlock, batch_idx: int) -> dict[str, dict[str, Tensor]]:
-        """Give target, observation and, for each system, codes and decoded signal of the block's first draw."""
+        """Return target, observation and, for each system, codes and decoded signal of the block's first draw."""
         target, observed, passed = self._pass(block, block.first)
         result = {"data": {"target": target, "observation": observed}}
         for name, (z, output, decoded) in passed.items():

@@ -1,4 +1,4 @@
-"""The compiled functions between the stacks give what PyTorch's operations give."""
+"""The kernels between encoder and decoder compute what PyTorch's operations compute."""
 
 import pytest
 import torch
@@ -42,8 +42,8 @@ FUNCTIONS = {
 
 
 @pytest.fixture(autouse=True)
-def native(monkeypatch):
-    monkeypatch.delenv("QCODEC_NATIVE", raising=False)
+def with_kernels(monkeypatch):
+    monkeypatch.delenv("QCODEC_KERNELS", raising=False)
     if elementwise(torch.ones(1)) is None:
         pytest.skip("no C++ compiler")
     yield
@@ -102,7 +102,7 @@ def test_nearest_levels_are_those_of_pytorchs_operations_bit_for_bit(monkeypatch
         torch.tensor([torch.nan, torch.inf, -torch.inf, 0.0, -0.0, 3e38, 1e-45]),
     ])  # fmt: skip
     index, value = nearest_level(z, levels, step)
-    monkeypatch.setenv("QCODEC_NATIVE", "0")
+    monkeypatch.setenv("QCODEC_KERNELS", "0")
     expected_index, expected_value = nearest_level(z, levels, step)
     assert torch.equal(index, expected_index)
     torch.testing.assert_close(value, expected_value, rtol=0, atol=0, equal_nan=True)
@@ -140,7 +140,7 @@ def test_the_noise_approximation_can_be_differentiated_twice(monkeypatch):
         return torch.autograd.grad(grad.square().sum(), z)[0]
 
     got = penalty(z := values((2, 3, 5)))
-    monkeypatch.setenv("QCODEC_NATIVE", "0")
+    monkeypatch.setenv("QCODEC_KERNELS", "0")
     torch.testing.assert_close(got, penalty(z), rtol=1e-4, atol=1e-4)
 
 

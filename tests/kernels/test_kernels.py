@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from qcodec.kernels import build as native
+from qcodec.kernels import build
 from qcodec.kernels.batched_mlp import Kernel, Layers, kernel
 from qcodec.layers.batched_mlp import BatchedMLP
 
@@ -17,9 +17,9 @@ LAYERS = Layers((3, 3, 2), (True, False), (True, False), skip_after=False, slope
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Start with an empty cache folder, nothing loaded and nothing warned about."""
-    monkeypatch.delenv("QCODEC_NATIVE", raising=False)
+    monkeypatch.delenv("QCODEC_KERNELS", raising=False)
     monkeypatch.setenv("QCODEC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(native, "_warned", [])
+    monkeypatch.setattr(build, "_warned", [])
     kernel.cache_clear()
     yield
     kernel.cache_clear()
@@ -38,14 +38,14 @@ def compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record the commands that compile, in order."""
     commands: list[str] = []
-    run: Callable[..., str] = native._run
+    run: Callable[..., str] = build._run
 
     def counted(command: list[str]) -> str:
         if "-o" in command:
             commands.append(" ".join(command))
         return run(command)
 
-    monkeypatch.setattr(native, "_run", counted)
+    monkeypatch.setattr(build, "_run", counted)
     return commands
 
 
@@ -61,7 +61,7 @@ def works(loaded: Kernel | None) -> bool:
     return torch.equal(y, torch.full((1, 2, 5), -6.0))  # 3 * 0.5 * (-3 - 1)
 
 
-def small_stack() -> BatchedMLP:
+def small_mlp() -> BatchedMLP:
     return BatchedMLP(
         1, LAYERS.widths, skip=LAYERS.skip, activation=LAYERS.activation, skip_position="before", slope="shared",
         generators=[torch.Generator().manual_seed(0)],
@@ -93,7 +93,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(builds, tmp_path, damage) -> No
 @pytest.mark.usefixtures("compiler")
 def test_another_processor_or_compiler_gets_a_file_of_its_own(monkeypatch, builds, tmp_path) -> None:
     assert kernel(LAYERS) is not None
-    monkeypatch.setattr(native, "_processor", lambda: "another processor")
+    monkeypatch.setattr(build, "_processor", lambda: "another processor")
     kernel.cache_clear()
     assert works(kernel(LAYERS))
     assert len(builds) == len(list((tmp_path / "cache").glob("*.so"))) == 2
@@ -110,7 +110,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path, c
 @pytest.mark.usefixtures("compiler")
 def test_two_builds_at_the_same_time_do_not_disturb_each_other(tmp_path) -> None:
     with ThreadPoolExecutor(2) as pool:
-        loaded = list(pool.map(lambda _: Kernel(native._library("batched_mlp.cpp", LAYERS.macros()), LAYERS), range(2)))
+        loaded = list(pool.map(lambda _: Kernel(build._library("batched_mlp.cpp", LAYERS.macros()), LAYERS), range(2)))
     assert all(works(one) for one in loaded)
     assert all(path.suffix == ".so" for path in (tmp_path / "cache").iterdir())
 
@@ -136,20 +136,20 @@ def fake_compiler(folder: Path, script: str) -> str:
 def test_without_a_working_compiler_one_warning_is_logged_and_pytorch_computes(
     monkeypatch, tmp_path, caplog, capfd, script, reason
 ) -> None:
-    stack = small_stack()
+    mlp = small_mlp()
     x = torch.randn(1, 3, 10)
-    monkeypatch.setenv("QCODEC_NATIVE", "0")
-    expected = stack(x)
-    monkeypatch.delenv("QCODEC_NATIVE")
-    monkeypatch.setattr(native, "_TIMEOUT", 0.5)
+    monkeypatch.setenv("QCODEC_KERNELS", "0")
+    expected = mlp(x)
+    monkeypatch.delenv("QCODEC_KERNELS")
+    monkeypatch.setattr(build, "_TIMEOUT", 0.5)
     if script is None:
         monkeypatch.delenv("CXX", raising=False)
         monkeypatch.setenv("PATH", str(tmp_path))
     else:
         monkeypatch.setenv("CXX", fake_compiler(tmp_path, script))
     with caplog.at_level(logging.DEBUG, logger="qcodec"):
-        assert torch.equal(stack(x), expected)
-        assert torch.equal(stack(x), expected)
+        assert torch.equal(mlp(x), expected)
+        assert torch.equal(mlp(x), expected)
         assert kernel(Layers((2, 2), (True,), (True,), skip_after=True, slope_per_channel=True)) is None
     (record,) = caplog.records
     assert record.name == "qcodec.kernels.build"
@@ -157,7 +157,7 @@ def test_without_a_working_compiler_one_warning_is_logged_and_pytorch_computes(
     assert reason in record.getMessage()
     assert "several times slower" in record.getMessage()
     assert "g++" in record.getMessage()
-    assert "QCODEC_NATIVE=0" in record.getMessage()
+    assert "QCODEC_KERNELS=0" in record.getMessage()
     assert "\n" not in record.getMessage()
     assert capfd.readouterr() == ("", "")
 
@@ -169,17 +169,17 @@ def test_a_compiler_named_by_cxx_that_does_not_exist_is_named_in_the_warning(mon
 
 
 def test_the_kernel_is_not_even_looked_for_where_it_is_switched_off(monkeypatch, caplog) -> None:
-    monkeypatch.setenv("QCODEC_NATIVE", "0")
+    monkeypatch.setenv("QCODEC_KERNELS", "0")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert small_stack()(torch.randn(1, 3, 4)).shape == (1, 2, 4)
+    assert small_mlp()(torch.randn(1, 3, 4)).shape == (1, 2, 4)
     assert not caplog.records
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path) -> None:
-    assert native._cache_folder() == tmp_path / "cache"
+    assert build._cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("QCODEC_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert native._cache_folder() == tmp_path / "xdg" / "qcodec"
+    assert build._cache_folder() == tmp_path / "xdg" / "qcodec"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert native._cache_folder() == tmp_path / ".cache" / "qcodec"
+    assert build._cache_folder() == tmp_path / ".cache" / "qcodec"

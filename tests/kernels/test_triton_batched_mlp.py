@@ -1,4 +1,4 @@
-"""The kernels that compute the stack on a GPU; without one, Triton interprets them."""
+"""The kernels that compute the batched MLP on a GPU; without one, Triton interprets them."""
 
 import math
 
@@ -33,10 +33,10 @@ def drawn(layers: Layers, members: int, frames: int) -> tuple[Tensor, Tensor, Te
     return (4 * x).round() / 4, (1.2 * parameters).round() / 4, grad_y
 
 
-def outcome(native, x: Tensor, parameters: Tensor, grad_y: Tensor) -> list[Tensor]:
+def outcome(kernels, x: Tensor, parameters: Tensor, grad_y: Tensor) -> list[Tensor]:
     """Output, gradient of the input and gradients of the parameters."""
-    y, kept = native.forward(x, parameters, keep=True)
-    return [y, *native.backward(x, parameters, kept, grad_y, need_grad_x=True)]
+    y, kept = kernels.forward(x, parameters, keep=True)
+    return [y, *kernels.backward(x, parameters, kept, grad_y, need_grad_x=True)]
 
 
 def exact_outcome(layers: Layers, x: Tensor, parameters: Tensor, grad_y: Tensor) -> list[Tensor]:
@@ -61,10 +61,10 @@ def test_values_and_gradients_are_those_of_the_plain_path_in_double_precision(la
 
 
 def test_values_and_gradients_are_those_of_the_compiled_kernel_of_the_cpu():
-    if (native := kernel(SMALL)) is None:
+    if (kernels := kernel(SMALL)) is None:
         pytest.skip("no C++ compiler that builds the kernel")
     case = drawn(SMALL, 2, 37)
-    expected = outcome(native, *(tensor.cpu() for tensor in case))
+    expected = outcome(kernels, *(tensor.cpu() for tensor in case))
     assert_close([tensor.cpu() for tensor in outcome(TritonKernel(SMALL), *case)], expected)
 
 
@@ -73,11 +73,11 @@ def test_values_and_gradients_are_those_of_the_compiled_kernel_of_the_cpu():
 def test_a_member_that_diverged_stays_visible_and_the_others_are_as_if_alone(bad):
     x, parameters, grad_y = drawn(SMALL, 3, 37)
     parameters[1, 7] *= bad
-    native = TritonKernel(SMALL)
-    group = outcome(native, x, parameters, grad_y)
+    kernels = TritonKernel(SMALL)
+    group = outcome(kernels, x, parameters, grad_y)
     assert not any(tensor[1].isfinite().all() for tensor in group)
     for member in (0, 2):
-        alone = outcome(native, *(tensor[member : member + 1].clone() for tensor in (x, parameters, grad_y)))
+        alone = outcome(kernels, *(tensor[member : member + 1].clone() for tensor in (x, parameters, grad_y)))
         assert all(torch.equal(one[0], several[member]) for one, several in zip(alone, group, strict=True))
 
 
@@ -104,13 +104,13 @@ def test_members_take_turns_with_fewer_signals():
 
 def test_only_what_is_asked_for_is_kept_and_derived():
     x, parameters, grad_y = drawn(SMALL, 1, 5)
-    native = TritonKernel(SMALL)
-    expected = outcome(native, x, parameters, grad_y)
-    y, kept = native.forward(x, parameters, keep=False)
+    kernels = TritonKernel(SMALL)
+    expected = outcome(kernels, x, parameters, grad_y)
+    y, kept = kernels.forward(x, parameters, keep=False)
     assert kept is None
     assert torch.equal(y, expected[0])
-    kept = native.forward(x, parameters, keep=True)[1]
-    grad_x, gradients = native.backward(x, parameters, kept, grad_y, need_grad_x=False)
+    kept = kernels.forward(x, parameters, keep=True)[1]
+    grad_x, gradients = kernels.backward(x, parameters, kept, grad_y, need_grad_x=False)
     assert grad_x is None
     assert torch.equal(gradients, expected[2])
 
@@ -140,17 +140,17 @@ def test_where_triton_fails_one_warning_is_logged_and_pytorch_computes(monkeypat
 @pytest.mark.parametrize("layers", [ENCODER, DECODER, AFTER])
 def test_a_gpu_computes_many_members_as_the_plain_path_does_also_in_a_graph(monkeypatch, layers):
     case = drawn(layers, 50, 2000)
-    native = triton_kernel(layers, *case)
-    assert native is not None
-    expected = outcome(native, *case)
+    kernels = triton_kernel(layers, *case)
+    assert kernels is not None
+    expected = outcome(kernels, *case)
     assert_close(expected, exact_outcome(layers, *case))
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        found = outcome(native, *case)
+        found = outcome(kernels, *case)
     for _ in range(3):
         for tensor in found:
             tensor.fill_(torch.nan)
         graph.replay()
         assert all(map(torch.equal, found, expected))
-    monkeypatch.setenv("QCODEC_NATIVE", "0")
+    monkeypatch.setenv("QCODEC_KERNELS", "0")
     assert triton_kernel(layers, *case) is None

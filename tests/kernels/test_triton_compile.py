@@ -24,13 +24,13 @@ def compiled(function, warps, others, **constants):
     source = triton.compiler.ASTSource(function, signature, constants, attributes)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
 
-stack, kernels = triton_batched_mlp, triton_batched_mlp_kernels
-plan = stack.Plan.of(Layers((30, 30, 30, 30), (False, True, False), (True, True, True), False, False))
-(frames, warps), (backward_frames, backward_warps) = stack._FORWARD[32], stack._BACKWARD[32]
+mlp, kernels = triton_batched_mlp, triton_batched_mlp_kernels
+plan = mlp.Plan.of(Layers((30, 30, 30, 30), (False, True, False), (True, True, True), False, False))
+(frames, warps), (backward_frames, backward_warps) = mlp._FORWARD[32], mlp._BACKWARD[32]
 for kernel in (
-    compiled(kernels.stack_forward, warps, {}, plan=plan, keep=True, block=frames),
-    compiled(kernels.stack_backward, backward_warps, {}, plan=plan, need_x=True, block=backward_frames),
-    compiled(kernels.add_partial_sums, 4, {"size": "i32", "parts": "i32"}, block=stack._COLUMNS),
+    compiled(kernels.mlp_forward, warps, {}, plan=plan, keep=True, block=frames),
+    compiled(kernels.mlp_backward, backward_warps, {}, plan=plan, need_x=True, block=backward_frames),
+    compiled(kernels.add_partial_sums, 4, {"size": "i32", "parts": "i32"}, block=mlp._COLUMNS),
     compiled(triton_elementwise_kernels.modified_gradient, 4, {"parts": "*fp64"}, centred=True, chunk=4096),
 ):
     assert "tf32" not in kernel.asm["ptx"] and "mma" not in kernel.asm["ptx"], "not in float32"
@@ -52,5 +52,5 @@ def test_the_kernels_of_the_surrogate_keep_to_float32_and_to_the_registers(tmp_p
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    kernels = ["stack_forward", "stack_backward", "add_partial_sums", "modified_gradient"]
+    kernels = ["mlp_forward", "mlp_backward", "add_partial_sums", "modified_gradient"]
     assert done.stdout.split() == kernels

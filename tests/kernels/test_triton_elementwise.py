@@ -96,7 +96,7 @@ def test_a_number_that_is_not_finite_stays_visible_and_spoils_no_other_sample(na
 @pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
 @pytest.mark.parametrize(("levels", "step"), [(2, 1.0), (3, 0.5), (4, 1.0), (5, 0.37), (65536, 1e-3)])
 def test_nearest_levels_are_those_of_the_cpu_bit_for_bit(monkeypatch, levels, step):
-    monkeypatch.setenv("QCODEC_NATIVE", "0")
+    monkeypatch.setenv("QCODEC_KERNELS", "0")
     z = torch.cat([
         values((3001,), scale=levels * step).cpu(),
         torch.arange(-8, 8) * step / 2,
@@ -137,12 +137,12 @@ def test_a_gpu_takes_the_kernels_also_in_a_graph(monkeypatch, name):
     z, other = values((50, 30, 2000)), values((50, 30, 2000), seed=1)
     assert isinstance(elementwise(z, other), TritonElementwise)
     assert_exact(FUNCTIONS[name], z, other)
-    native, grad = TritonElementwise(), torch.ones(50, device=DEVICE)
+    kernels, grad = TritonElementwise(), torch.ones(50, device=DEVICE)
 
     def work() -> list[Tensor]:
         return [
-            *native.nearest_level(z, 4, 1.0), native.mean_square(z, other, 50),
-            native.mean_square_gradient(z, other, grad), native.modified_gradient(z, other, z, True, 50),
+            *kernels.nearest_level(z, 4, 1.0), kernels.mean_square(z, other, 50),
+            kernels.mean_square_gradient(z, other, grad), kernels.modified_gradient(z, other, z, True, 50),
         ]  # fmt: skip
 
     expected = work()
@@ -151,5 +151,5 @@ def test_a_gpu_takes_the_kernels_also_in_a_graph(monkeypatch, name):
         found = work()
     graph.replay()
     assert all(map(torch.equal, found, expected))
-    monkeypatch.setenv("QCODEC_NATIVE", "0")
+    monkeypatch.setenv("QCODEC_KERNELS", "0")
     assert elementwise(z, other) is None

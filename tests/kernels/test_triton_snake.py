@@ -25,7 +25,7 @@ def alphas(channels):
 @pytest.fixture
 def by_triton(monkeypatch):
     """Let every Snake that trains use the kernels."""
-    monkeypatch.setattr(snake, "native_snake", lambda x, alpha: None)
+    monkeypatch.setattr(snake, "snake_kernel", lambda x, alpha: None)
     monkeypatch.setattr(snake, "triton_snake", lambda x, alpha: TritonSnake(kernels))
 
 

@@ -5,7 +5,7 @@ from snake_reference import gradients, published, second_derivative
 from torch import nn
 
 from qcodec import DacCodec, residual_vq
-from qcodec.kernels import snake as native
+from qcodec.kernels.snake import snake_kernel
 from qcodec.layers.snake import Snake
 
 
@@ -20,8 +20,8 @@ def layer(channels=3):
 
 @pytest.fixture
 def compiled(monkeypatch):
-    monkeypatch.delenv("QCODEC_NATIVE", raising=False)
-    if native.native_snake(torch.zeros(1, 1, 1), torch.ones(1, 1, 1)) is None:
+    monkeypatch.delenv("QCODEC_KERNELS", raising=False)
+    if snake_kernel(torch.zeros(1, 1, 1), torch.ones(1, 1, 1)) is None:
         pytest.skip("no C++ compiler that builds the kernel")
 
 
@@ -55,7 +55,7 @@ def test_a_value_out_of_range_stays_visible_and_spoils_no_other(value):
 @pytest.mark.usefixtures("compiled")
 def test_threads_do_not_change_the_result():
     x, grad, alpha = draw(8, 3, 9000), draw(8, 3, 9000, seed=1), layer().alpha.detach()
-    loaded = native.native_snake(x, alpha)
+    loaded = snake_kernel(x, alpha)
 
     def results():
         return [loaded.forward(x, alpha), *loaded.backward(x, alpha, grad)]
@@ -70,7 +70,7 @@ def test_threads_do_not_change_the_result():
 
 @pytest.mark.parametrize("switch", ["0", "1"])
 def test_a_second_derivative_and_a_frozen_alpha_are_those_of_dac(monkeypatch, switch):
-    monkeypatch.setenv("QCODEC_NATIVE", switch)
+    monkeypatch.setenv("QCODEC_KERNELS", switch)
     module, x = layer(), draw(2, 3, 20)
     torch.testing.assert_close(second_derivative(module, x), second_derivative(lambda y: published(y, module.alpha), x))
     module.alpha.requires_grad_(False)
@@ -89,7 +89,7 @@ def test_in_evaluation_and_in_other_types_it_gives_the_very_values_of_dac():
 
 def test_a_codec_trains_alike_with_and_without_compiled_functions(monkeypatch):
     def trained(switch):
-        monkeypatch.setenv("QCODEC_NATIVE", switch)
+        monkeypatch.setenv("QCODEC_KERNELS", switch)
         torch.manual_seed(0)
         codec = DacCodec(residual_vq(16, 2, 32, 4), 4, (2, 4), decoder_dim=8)
         output = codec(draw(2, 1, 160, scale=0.1))

@@ -1,4 +1,4 @@
-"""A recorded update, on a CPU with a stand-in for the CUDA graph; the real one is in ``test_gpu.py``."""
+"""A captured update, on a CPU with a stand-in for the CUDA graph; the real one is in ``test_gpu.py``."""
 
 import logging
 from contextlib import nullcontext
@@ -23,7 +23,7 @@ NAMES = ["none", "sq_ste_cl", "sq_mste", "na", "na_det_cl", "narrow"]
 
 
 class Graph:
-    """Records without effect on parameters and state, and replays into the memory of the first result."""
+    """Captures without effect on parameters and state, and replays into the memory of the first result."""
 
     made: list["Graph"]
 
@@ -39,18 +39,18 @@ class Graph:
         return self.result
 
 
-class Unrecordable:
+class Uncapturable:
     def __init__(self, function, generators, stream):
         raise RuntimeError("operation not permitted when stream is capturing\nand a long trace")
 
 
-class Recorded(SurrogateTask):
-    def _can_record(self, bench):
-        return bench.repeats
+class Captured(SurrogateTask):
+    def _can_capture(self, joint_update):
+        return joint_update.capturable
 
 
-def make_recorded(names, **settings):
-    return Recorded({name: SYSTEMS[name]() for name in names}, **settings)
+def make_captured(names, **settings):
+    return Captured({name: SYSTEMS[name]() for name in names}, **settings)
 
 
 class OneDevice(TorchDispatchMode):
@@ -80,8 +80,8 @@ def assert_same(task, other):
 
 
 @pytest.mark.parametrize("rotation", ["fixed", "redrawn"])
-def test_recorded_updates_are_those_made_one_by_one_with_every_schedule(rotation):
-    plain, replayed = make(NAMES, seeds=2), make_recorded(NAMES, seeds=2)
+def test_captured_updates_are_those_made_one_by_one_with_every_schedule(rotation):
+    plain, replayed = make(NAMES, seeds=2), make_captured(NAMES, seeds=2)
     expected = fit(plain, epochs=2, rotation=rotation).logged_metrics
     trainer = fit(replayed, epochs=2, rotation=rotation)
     assert [graph.replays for graph in Graph.made] == [24 - 3]
@@ -91,30 +91,30 @@ def test_recorded_updates_are_those_made_one_by_one_with_every_schedule(rotation
         torch.testing.assert_close(trainer.logged_metrics[name], value, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
-def test_a_run_goes_on_from_recorded_to_plain_updates_and_back(tmp_path):
+def test_a_run_goes_on_from_captured_to_plain_updates_and_back(tmp_path):
     whole = make(NAMES)
     fit(whole, epochs=3)
-    for first, second in ((make, make_recorded), (make_recorded, make)):
+    for first, second in ((make, make_captured), (make_captured, make)):
         fit(first(NAMES), epochs=2).save_checkpoint(tmp_path / "half.ckpt")
         resumed = second(NAMES)
         fit(resumed, epochs=3, checkpoint=tmp_path / "half.ckpt")
         assert_same(whole, resumed)
 
 
-def test_updates_that_cannot_be_recorded_are_made_one_by_one_and_this_is_said_once(monkeypatch, caplog):
-    monkeypatch.setattr(cuda_graph_adam, "CudaGraph", Unrecordable)
-    plain, refused = make(NAMES), make_recorded(NAMES)
+def test_updates_that_cannot_be_captured_are_made_one_by_one_and_this_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(cuda_graph_adam, "CudaGraph", Uncapturable)
+    plain, refused = make(NAMES), make_captured(NAMES)
     fit(plain)
     with caplog.at_level(logging.WARNING, cuda_graph_adam.__name__):
         fit(refused)
     (said,) = [each.getMessage() for each in caplog.records if each.name == cuda_graph_adam.__name__]
-    assert said.endswith("they cannot be recorded: operation not permitted when stream is capturing")
+    assert said.endswith("they cannot be captured as a CUDA graph: operation not permitted when stream is capturing")
     assert_same(plain, refused)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "sq_mste_dithered"])
 def test_an_update_stays_on_its_device_and_waits_for_no_value(monkeypatch, name):
-    """On a device that holds no values: reading one raises an error there, as it would while recording."""
+    """On a device that holds no values: reading one raises an error there, as it would during a capture."""
     monkeypatch.setattr(
         BatchStreams, "_draw", lambda self, kind, shape, dtype: torch.empty(shape, dtype=dtype, device=self.device)
     )
@@ -122,15 +122,15 @@ def test_an_update_stays_on_its_device_and_waits_for_no_value(monkeypatch, name)
     systems["sq_mste_dithered"] = System(AnnealedDither(ScalarQuantizer(estimator=ModifiedSTE("channel")), 0.3, 10))
     task = SurrogateTask({name: systems[name]}, seeds=2).to("meta")
     stream = SyntheticStream(RoundedGaussian(frames=64), device="meta")
-    bench = JointUpdate(stream, task.seeds, dict(task.systems.items()))
-    assert bench.repeats
+    joint_update = JointUpdate(stream, task.seeds, dict(task.systems.items()))
+    assert joint_update.capturable
     with OneDevice():
-        stats = task._backward(bench)
+        stats = task._backward(joint_update)
     assert stats.shape == (2, 1, 2)
     assert all(parameter.grad is not None for parameter in task.parameters())
 
 
 @pytest.mark.parametrize("name", ["dithered", "learned"])
-def test_a_quantizer_that_promises_nothing_is_not_recorded(name):
-    fit(make_recorded([name, "none"]))
+def test_a_quantizer_that_promises_nothing_is_not_captured(name):
+    fit(make_captured([name, "none"]))
     assert not Graph.made

@@ -42,12 +42,12 @@ def test_two_ranks_average_their_gradients_and_log_once(tmp_path):
     task = SurrogateTask({"sq_mste": System(ScalarQuantizer(estimator=ModifiedSTE()))})
     adam, errors = task.configure_optimizers(), []
     streams = [SyntheticStream(RoundedGaussian(frames=50), rank=rank) for rank in (0, 1)]
-    benches = [JointUpdate(stream, task.seeds, dict(task.systems.items())) for stream in streams]
+    updates = [JointUpdate(stream, task.seeds, dict(task.systems.items())) for stream in streams]
     for update in range(8):
         adam.zero_grad()
-        for bench in benches:
-            bench.seek(update)
-            errors.append(task._backward(bench)[0].item())
+        for joint_update in updates:
+            joint_update.seek(update)
+            errors.append(task._backward(joint_update)[0].item())
         for parameter in task.parameters():
             parameter.grad /= 2
         adam.step()
