@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, get_loader, set_loader
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -27,7 +27,10 @@ from qcodec.cli.config_errors import innermost
 from qcodec.cli.recipes import find_recipe, short_name
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
+from qcodec.runs.grids import expand_grids
 
+_GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
+set_loader(_GRIDS, lambda text: expand_grids(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
 _TABLES = {"fit": "metrics.csv", "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 
 
@@ -72,7 +75,7 @@ class RunFolderCLI(LightningCLI):
 
     def __init__(self, command: str, words: Sequence[str], recipe: str) -> None:
         self.recipe, self.run_dir = recipe, Path()
-        parsers = {name: {"exit_on_error": False} for name in self.subcommands()}
+        parsers = {name: {"exit_on_error": False, "parser_mode": _GRIDS} for name in self.subcommands()}
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -81,7 +84,7 @@ class RunFolderCLI(LightningCLI):
             auto_configure_optimizers=False,
             save_config_callback=None,
             seed_everything_default=0,
-            parser_kwargs={"prog": "qcodec", "exit_on_error": False, **parsers},
+            parser_kwargs={"prog": "qcodec", "exit_on_error": False, "parser_mode": _GRIDS, **parsers},
             args=[command, *words],
         )
 
