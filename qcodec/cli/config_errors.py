@@ -35,14 +35,18 @@ def one_line(message: str) -> str:
     steps = list(_steps(lines, number))
     path = _path(steps, message)
     if not path:
-        return _plain(cause.strip(" -"), "")
+        return cause.strip(" -")
     classes = [name for kind, name in steps if kind == "class"]
     told = _plain(cause.strip(" -"), classes[-1] if classes else "")
     if classes and classes[-1].endswith((".yaml", ".yml")):
         path, told = path.removesuffix(".class_path"), f"there is no file {classes[-1]}, seen from that of the setting"
     if (option := _option(cause)) and not path.endswith(option):
         path = f"{path}.{option}"
-    if (given := re.search(r"Given value: (\S+)$", message)) and "Got value" not in told and told.startswith("expected"):
+    if (
+        (given := re.search(r"Given value: (\S+)$", message))
+        and "Got value" not in told
+        and told.startswith("expected")
+    ):
         told += f". Got value: {given[1]}"
     return f"{path}: {told}"
 

@@ -1,4 +1,4 @@
-"""The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders."""
+"""The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders and grids."""
 
 import logging
 import os
@@ -24,10 +24,10 @@ from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
 from qcodec.cli.config_errors import one_line
-from qcodec.cli.recipes import find_recipe, short_name
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
 from qcodec.runs.grids import expand_grids
+from qcodec.runs.recipes import find_recipe, short_name
 
 _GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
 set_loader(_GRIDS, lambda text: expand_grids(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
@@ -54,7 +54,7 @@ def train(command: str, arguments: Sequence[str]) -> None:
             if "loading state_dict" not in str(error):
                 raise
             raise ValueError(
-                "the checkpoint is of another model than the recipe's: give the config.yaml of the checkpoint's own run"
+                "the checkpoint is of another model than the recipe's: name the config.yaml of the checkpoint's own run"
             ) from error
         except SIGTERMException:
             raise SystemExit(143) from None
@@ -97,7 +97,7 @@ class RunFolderCLI(LightningCLI):
         self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
-        """Take the settings from the recipe and the command line alone, not from the checkpoint as Lightning would."""
+        """Read the settings from the recipe and the command line alone, not from the checkpoint as Lightning would."""
 
     def before_instantiate_classes(self) -> None:
         """Choose the run folder and tell the loggers."""
@@ -117,7 +117,7 @@ class RunFolderCLI(LightningCLI):
                 logger.init_args.save_dir = str(self.run_dir)
 
     def after_instantiate_classes(self) -> None:
-        """Keep the settings, once they are known to make a run."""
+        """Write the settings, once they are known to make a run."""
         if self.subcommand == "fit":
             self._save_config()
 
@@ -153,7 +153,7 @@ class RunFolderCLI(LightningCLI):
         return super().instantiate_trainer(logger=loggers, callbacks=callbacks, plugins=plugins, **kwargs)
 
     def _checkpoint(self) -> ModelCheckpoint:
-        """Give the callback that keeps the state at the end of each epoch and at an error."""
+        """Return the callback that keeps the state at the end of each epoch and at an error."""
         return ModelCheckpoint(
             self.run_dir / "checkpoints",
             filename="last",
@@ -163,7 +163,7 @@ class RunFolderCLI(LightningCLI):
         )
 
     def after_fit(self) -> None:
-        """Say where the results are."""
+        """Print where the results are."""
         if self.trainer.is_global_zero:
             print(f"{self.run_dir}: draw its curves with `qcodec report {self.run_dir}`")
 
@@ -184,7 +184,7 @@ def _keeps_epochs(callback: Callback) -> bool:
 
 
 def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
-    """Replace short names of recipes by paths; give the first one's name too, with those that go on top of it."""
+    """Replace short names of recipes by paths; return the first one's name too, with those that go on top of it."""
     words: list[str] = []
     parts: list[str] = []
     is_recipe = False

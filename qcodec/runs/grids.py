@@ -37,7 +37,9 @@ def _with_grids_expanded(systems: Mapping[str, Any]) -> dict[str, Any]:
         grids = value if isinstance(value, list) and value else [value]
         for name, system in [pair for grid in grids for pair in _systems(grid)] if key == "grid" else [(key, value)]:
             if name in result:
-                raise ValueError(f"systems.grid: two systems are named {name!r}: give the values of an axis other names")
+                raise ValueError(
+                    f"systems.grid: two systems are named {name!r}: give the values of an axis other names"
+                )
             result[name] = system
     return result
 
@@ -58,7 +60,9 @@ def _parts(grid: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     if not isinstance(grid, dict) or not isinstance(axes := grid.get("axes"), dict) or not axes:
         raise ValueError("systems.grid: has no `axes`: give settings of a system, each with its values by name")
     if unknown := set(grid) - {"axes", "base"}:
-        raise ValueError(f"systems.grid: there is no setting {sorted(map(str, unknown))[0]!r}: choose one of axes, base")
+        raise ValueError(
+            f"systems.grid: there is no setting {sorted(map(str, unknown))[0]!r}: choose one of axes, base"
+        )
     if not isinstance(base := grid.get("base", {}), dict):
         raise ValueError(f"systems.grid.base: {base!r} is no mapping: give settings of a system")
     for position, (setting, values) in enumerate(axes.items()):

@@ -39,7 +39,9 @@ def test_several_grids_and_systems_written_out_stand_in_one_recipe():
     assert expand_grids(both) == {"systems": {"plain": {"x": 0}, "a": {"x": 1}, "b": {"x": 2}}}
 
 
-@pytest.mark.parametrize("settings", [None, 3, "grid", {"grid": {"axes": 1}}, {"systems": {"ste": 1}}, [{"grid": True}]])
+@pytest.mark.parametrize(
+    "settings", [None, 3, "grid", {"grid": {"axes": 1}}, {"systems": {"ste": 1}}, [{"grid": True}]]
+)
 def test_settings_without_a_grid_of_systems_stay_as_they_are(settings):
     assert expand_grids(settings) == settings
 
