@@ -15,11 +15,11 @@ _KEY, _CLASS = re.compile(r'[Pp]arser key "([^"]+)"'), re.compile(r"Problem with
 _UNKNOWN = re.compile(r"(?:Group '(\w+)' does not accept option|Option) '([^']+)'|unrecognized arguments: --([\w.]+)=")
 
 
-def one_line(message: str) -> str:
+def innermost(message: str) -> str:
     """Return the path of the setting and the deepest cause of one of jsonargparse's nested messages, and known names.
 
     Example:
-        >>> one_line('Parser key "model":\\n  Parser key "levels":\\n    Expected a <class \\'int\\'>')
+        >>> innermost('Parser key "model":\\n  Parser key "levels":\\n    Expected a <class \\'int\\'>')
         'model.levels: expected int'
     """
     lines = [line for line in message.splitlines() if line.strip(" -")]

@@ -23,7 +23,7 @@ from qcodec.callbacks.checkpoint_files import CheckpointFiles
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
-from qcodec.cli.config_errors import one_line
+from qcodec.cli.config_errors import innermost
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
 from qcodec.runs.grids import expand_grids
@@ -49,7 +49,7 @@ def train(command: str, arguments: Sequence[str]) -> None:
         try:
             RunFolderCLI(command, words, recipe)
         except (ArgumentError, ValueError, MisconfigurationException) as error:
-            raise ValueError(one_line(str(error))) from error
+            raise ValueError(innermost(str(error))) from error
         except RuntimeError as error:
             if "loading state_dict" not in str(error):
                 raise

@@ -9,9 +9,9 @@ from typing import Any
 def expand_grids(settings: Any) -> Any:
     """Return plain settings in which every ``grid`` under ``systems`` is replaced by the systems that it stands for.
 
-    A grid, or each of a list of grids, has ``axes`` and may have a ``base``, the settings of a system that all share. An
-    axis is a setting of a system, dotted where it lies deeper, with its values by name. A system is named by the names of
-    its values, joined by ``_``; an empty name adds nothing. The last axis runs fastest.
+    A grid, or each of a list of grids, has ``axes`` and may have a ``base``, the settings of a system that all share.
+    An axis is a setting of a system, dotted where it lies deeper, with its values by name. A system is named by the
+    names of its values, joined by ``_``; an empty name adds nothing. The last axis runs fastest.
 
     Raises:
         ValueError: For a grid that cannot be expanded; the message names the axis and the value.
@@ -34,12 +34,14 @@ def expand_grids(settings: Any) -> Any:
 def _with_grids_expanded(systems: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in systems.items():
-        grids = value if isinstance(value, list) and value else [value]
-        for name, system in [pair for grid in grids for pair in _systems(grid)] if key == "grid" else [(key, value)]:
+        if key == "grid":
+            grids = value if isinstance(value, list) and value else [value]
+            named = [pair for grid in grids for pair in _systems(grid)]
+        else:
+            named = [(key, value)]
+        for name, system in named:
             if name in result:
-                raise ValueError(
-                    f"systems.grid: two systems are named {name!r}: give the values of an axis other names"
-                )
+                raise ValueError(f"systems.grid: two systems are named {name!r}: rename a value of an axis")
             result[name] = system
     return result
 
@@ -58,16 +60,16 @@ def _systems(grid: Any) -> list[tuple[str, dict[str, Any]]]:
 def _parts(grid: Any) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Return the axes and the base of a grid, checked."""
     if not isinstance(grid, dict) or not isinstance(axes := grid.get("axes"), dict) or not axes:
-        raise ValueError("systems.grid: has no `axes`: give settings of a system, each with its values by name")
+        raise ValueError("systems.grid: has no `axes`: name settings of a system, each with its values by name")
     if unknown := set(grid) - {"axes", "base"}:
-        raise ValueError(
-            f"systems.grid: there is no setting {sorted(map(str, unknown))[0]!r}: choose one of axes, base"
-        )
+        raise ValueError(f"systems.grid: there is no setting {min(map(str, unknown))!r}: choose one of axes, base")
     if not isinstance(base := grid.get("base", {}), dict):
-        raise ValueError(f"systems.grid.base: {base!r} is no mapping: give settings of a system")
+        raise ValueError(f"systems.grid.base: {base!r} is no mapping: write settings of a system")
     for position, (setting, values) in enumerate(axes.items()):
+        if not isinstance(setting, str):
+            raise ValueError(f"systems.grid.axes: {setting!r} is no setting of a system: choose one, such as losses")
         if not isinstance(values, dict) or not values:
-            raise ValueError(f"systems.grid.axes.{setting}: {values!r} is no axis: give its values by name")
+            raise ValueError(f"systems.grid.axes.{setting}: {values!r} is no axis: write its values by name")
         for name in values:
             if not isinstance(name, str):
                 raise ValueError(f"systems.grid.axes.{setting}: the name {name!r} is no text: write it in quotes")

@@ -1,4 +1,4 @@
-"""A mistake in a recipe is told in one line with the full path of the setting, as it would stand on the command line."""
+"""A mistake in a recipe is told in one line with the full path of the setting, as on the command line."""
 
 import pytest
 

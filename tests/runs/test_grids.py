@@ -39,9 +39,7 @@ def test_several_grids_and_systems_written_out_stand_in_one_recipe():
     assert expand_grids(both) == {"systems": {"plain": {"x": 0}, "a": {"x": 1}, "b": {"x": 2}}}
 
 
-@pytest.mark.parametrize(
-    "settings", [None, 3, "grid", {"grid": {"axes": 1}}, {"systems": {"ste": 1}}, [{"grid": True}]]
-)
+@pytest.mark.parametrize("settings", [None, 3, "grid", {"grid": {"axes": 1}}, {"systems": {"a": 1}}, [{"grid": 1}]])
 def test_settings_without_a_grid_of_systems_stay_as_they_are(settings):
     assert expand_grids(settings) == settings
 
@@ -53,7 +51,7 @@ def test_settings_without_a_grid_of_systems_stay_as_they_are(settings):
         ({"axis": {"x": {"a": 1}}}, "grid: has no `axes`"),
         ({"axes": {"x": {"a": 1}}, "bass": {}}, "no setting 'bass': choose one of axes, base"),
         ({"axes": {"x": {"a": 1}}, "base": "file.yaml"}, "grid.base: 'file.yaml' is no mapping"),
-        ({"axes": {"levels": [2, 3]}}, r"axes.levels: \[2, 3\] is no axis: give its values by name"),
+        ({"axes": {"levels": [2, 3]}}, r"axes.levels: \[2, 3\] is no axis: write its values by name"),
         ({"axes": {"schedule": {1e-4: "a"}}}, "axes.schedule: the name 0.0001 is no text: write it in quotes"),
         (
             {"axes": {"quantizer": {"ste": "ste.yaml"}, "quantizer.init_args.levels": {"l2": 2}}},
