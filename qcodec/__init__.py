@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qcodec.api import fit, load_run
     from qcodec.codecs.base import Codec
     from qcodec.codecs.dac.codec import DacCodec, patch_dac
     from qcodec.codecs.dac.weights import export_dac, load_dac
@@ -51,7 +52,9 @@ _HOME = {
     "UniformLevels": "qcodec.quantizers.levels",
     "VectorStage": "qcodec.quantizers.vector",
     "export_dac": "qcodec.codecs.dac.weights",
+    "fit": "qcodec.api",
     "load_dac": "qcodec.codecs.dac.weights",
+    "load_run": "qcodec.api",
     "patch_dac": "qcodec.codecs.dac.codec",
 }
 
@@ -78,7 +81,9 @@ __all__ = [
     "UniformLevels",
     "VectorStage",
     "export_dac",
+    "fit",
     "load_dac",
+    "load_run",
     "patch_dac",
 ]
 

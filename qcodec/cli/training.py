@@ -28,14 +28,15 @@ from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
 from qcodec.runs.grids import expand_grids
 from qcodec.runs.recipes import find_recipe, short_name
+from qcodec.runs.schema import CONFIG, METRICS, RunDescription, write_description
 
 _GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
 set_loader(_GRIDS, lambda text: expand_grids(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
-_TABLES = {"fit": "metrics.csv", "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
+_TABLES = {"fit": METRICS, "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 
 
-def train(command: str, arguments: Sequence[str]) -> None:
-    """Run one of Lightning's commands.
+def train(command: str, arguments: Sequence[str]) -> Path:
+    """Run one of Lightning's commands and return the folder that it wrote to.
 
     Raises:
         ValueError: For arguments or a recipe that cannot be used, in one line.
@@ -47,7 +48,7 @@ def train(command: str, arguments: Sequence[str]) -> None:
     with shared_folder(), warnings.catch_warnings():
         _ignore_warnings_that_do_not_apply()
         try:
-            RunFolderCLI(command, words, recipe)
+            return RunFolderCLI(command, words, recipe).run_dir
         except (ArgumentError, ValueError, MisconfigurationException) as error:
             raise ValueError(innermost(str(error))) from error
         except RuntimeError as error:
@@ -117,20 +118,27 @@ class RunFolderCLI(LightningCLI):
                 logger.init_args.save_dir = str(self.run_dir)
 
     def after_instantiate_classes(self) -> None:
-        """Write the settings, once they are known to make a run."""
+        """Keep the settings, once they are known to make a run, and what the run states of itself."""
         if self.subcommand == "fit":
             self._save_config()
+            self._save_description()
 
     @rank_zero_only
     def _save_config(self) -> None:
         """Write all settings; those of the run's beginning stay when it is resumed."""
-        path = self.run_dir / "config.yaml"
+        path = self.run_dir / CONFIG
         config = self.config[str(self.subcommand)].clone()
         if path.exists() and config.ckpt_path:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         config.run_dir = config.ckpt_path = None
         self._parser(self.subcommand).save(config, str(path), skip_unset=True, multifile=False, overwrite=True)
+
+    @rank_zero_only
+    def _save_description(self) -> None:
+        """Write what the task states of its run; of a task that states nothing, that the run is of another kind."""
+        describe = getattr(self.model, "describe", None)
+        write_description(self.run_dir, describe(self.datamodule) if describe else RunDescription(kind="other"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the table of metrics, and the callbacks that every run has."""
@@ -187,15 +195,17 @@ def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
     """Replace short names of recipes by paths; return the first one's name too, with those that go on top of it."""
     words: list[str] = []
     parts: list[str] = []
-    is_recipe = False
-    for word in arguments:
+    rest = iter(arguments)
+    for word in rest:
         flag, equals, value = word.partition("=")
-        if is_recipe or (equals and flag in ("--config", "-c")):
-            path = find_recipe(word if is_recipe else value)
-            _check_yaml(path)
-            word = str(path) if is_recipe else f"{flag}={path}"
-            parts.append(path.stem if parts else short_name(path))
-        is_recipe = not equals and word in ("--config", "-c")
+        if flag in ("--config", "-c"):
+            value = value if equals else next(rest, "")
+            if not value.startswith("{"):  # settings themselves, in JSON, as `qcodec.fit` passes them
+                path = find_recipe(value)
+                _check_yaml(path)
+                parts.append(path.stem if parts else short_name(path))
+                value = str(path)
+            word = f"{flag}={value}"
         words.append(word)
     return words, "+".join(parts) or "unnamed"
 
