@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qcodec.api import fit, load_run
     from qcodec.codecs.base import AudioCodec, Codec, Embedding
     from qcodec.codecs.dac.codec import DacCodec, patch_dac
     from qcodec.codecs.dac.weights import export_dac, load_dac
@@ -82,7 +83,9 @@ _HOME = {
     "UniformLevels": "qcodec.quantizers.levels",
     "VectorQuantizer": "qcodec.quantizers.vector",
     "export_dac": "qcodec.codecs.dac.weights",
+    "fit": "qcodec.api",
     "load_dac": "qcodec.codecs.dac.weights",
+    "load_run": "qcodec.api",
     "patch_dac": "qcodec.codecs.dac.codec",
     "residual_vq": "qcodec.quantizers.residual",
 }
@@ -131,7 +134,9 @@ __all__ = [
     "UniformLevels",
     "VectorQuantizer",
     "export_dac",
+    "fit",
     "load_dac",
+    "load_run",
     "patch_dac",
     "residual_vq",
 ]

@@ -1,4 +1,4 @@
-"""Lets ``python -m qcodec`` do what ``qcodec`` does."""
+"""Run ``python -m qcodec`` as the command ``qcodec``."""
 
 from qcodec.cli import main
 

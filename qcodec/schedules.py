@@ -1,4 +1,4 @@
-"""Learning-rate schedules as functions of the number of updates done."""
+"""Schedules of a learning rate, or of another positive setting such as a temperature, by the number of updates made."""
 
 import math
 from abc import ABC, abstractmethod
@@ -6,19 +6,22 @@ from dataclasses import dataclass
 
 
 class Schedule(ABC):
-    """Gives the learning rate of an update, so that a resumed run needs no further state."""
+    """A function of the update's number, so that a resumed run needs no further state.
+
+    A subclass is a frozen dataclass: systems of equal schedules share a call of the optimizer.
+    """
 
     @abstractmethod
-    def learning_rate(self, update: int) -> float:
-        """Give the learning rate for update number ``update``, counted from 0."""
+    def value(self, update: int) -> float:
+        """Return the value at update number ``update``, counted from 0."""
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same learning rate throughout, as in arXiv 2502.04770, section 4.
+    """The same value throughout, as the learning rate of arXiv 2502.04770, section 4.
 
     Attributes:
-        rate: Learning rate.
+        rate: The value.
     """
 
     rate: float = 1e-4
@@ -26,21 +29,21 @@ class Constant(Schedule):
     def __post_init__(self) -> None:
         _check_rate(self.rate)
 
-    def learning_rate(self, update: int) -> float:
-        """Give the rate."""
+    def value(self, update: int) -> float:
+        """Return ``rate``."""
         return self.rate
 
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """A rate that shrinks by one factor with every update: ``rate * decay ** update`` (arXiv 2306.06546, section 4.2).
+    """A value that shrinks by one factor with every update: ``rate * decay ** update`` (arXiv 2306.06546, section 4.2).
 
     Attributes:
-        rate: Learning rate of the first update.
+        rate: Value at the first update.
         decay: Factor from one update to the next, above 0 and at most 1.
 
     Example:
-        >>> round(Exponential(rate=1e-4).learning_rate(400_000), 7)
+        >>> round(Exponential(rate=1e-4).value(400_000), 7)
         2.02e-05
     """
 
@@ -50,27 +53,27 @@ class Exponential(Schedule):
     def __post_init__(self) -> None:
         _check_rate(self.rate)
         if not 0 < self.decay <= 1:
-            raise ValueError(f"decay={self.decay} is no factor to shrink by: give more than 0 and at most 1")
+            raise ValueError(f"decay={self.decay} is no factor to shrink by: choose more than 0 and at most 1")
 
-    def learning_rate(self, update: int) -> float:
-        """Give the rate at ``update``."""
+    def value(self, update: int) -> float:
+        """Return the value at ``update``."""
         return self.rate * self.decay**update
 
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """A rate raised linearly from zero, then lowered along half a cosine, in cycles (arXiv 1608.03983, eq. 5).
+    """A value raised linearly from zero, then lowered along half a cosine, in cycles (arXiv 1608.03983, eq. 5).
 
     Attributes:
-        rate: Learning rate at the end of the warm-up, the highest.
+        rate: Value at the end of the warm-up, the highest.
         updates: Number of updates of a cycle, after which ``final`` is reached.
         warmup: Number of updates of a cycle's warm-up; the decay begins at once if left out.
-        final: Learning rate at the end of a cycle, and from the end of the last one on.
+        final: Value at the end of a cycle, and from the end of the last one on.
         cycles: Number of cycles; each begins with a warm-up again (a warm restart).
 
     Example:
         >>> schedule = Cosine(rate=1e-3, updates=100, warmup=20)
-        >>> [round(schedule.learning_rate(update), 6) for update in (0, 10, 20, 60, 100)]
+        >>> [round(schedule.value(update), 6) for update in (0, 10, 20, 60, 100)]
         [5e-05, 0.00055, 0.001, 0.0005, 0.0]
     """
 
@@ -83,16 +86,16 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         _check_rate(self.rate)
         if not 0 <= self.final <= self.rate:
-            raise ValueError(f"final={self.final} is no rate to end at: give 0 to rate={self.rate}")
+            raise ValueError(f"final={self.final} is no rate to end at: choose 0 to rate={self.rate}")
         if not 0 <= self.warmup < self.updates:
             raise ValueError(
-                f"warmup={self.warmup} leaves no update to decay in: give less than updates={self.updates}"
+                f"warmup={self.warmup} leaves no update to decay in: choose less than updates={self.updates}"
             )
         if self.cycles < 1:
-            raise ValueError(f"cycles={self.cycles} makes no schedule: give 1 or more")
+            raise ValueError(f"cycles={self.cycles} makes no schedule: choose 1 or more")
 
-    def learning_rate(self, update: int) -> float:
-        """Give the rate at ``update``."""
+    def value(self, update: int) -> float:
+        """Return the value at ``update``."""
         if update < self.updates * self.cycles:
             update %= self.updates
         if update < self.warmup:
@@ -103,4 +106,4 @@ class Cosine(Schedule):
 
 def _check_rate(rate: float) -> None:
     if not 0 < rate < math.inf:
-        raise ValueError(f"a learning rate of {rate} trains nothing: give a positive number")
+        raise ValueError(f"rate={rate} is no value of a schedule: choose a positive number")

@@ -39,7 +39,8 @@ LAYERS = {
         "atomic_write", "audio", "bitstream", "callbacks", "codecs", "data", "evaluation", "figures", "quantizers",
         "report", "runs",
     },
-    "__init__": {"codecs", "quantizers"},
+    "api": {"cli", "runs"},
+    "__init__": {"api", "codecs", "quantizers"},
     "__main__": {"cli"},
 }  # fmt: skip
 ONLY_IN = {

@@ -11,8 +11,8 @@ from lightning import Trainer
 
 from qcodec import DacCodec, residual_vq
 from qcodec.cli import main
-from qcodec.cli.recipes import all_recipes, recipes_folder
 from qcodec.codecs.dac.weights import export_dac
+from qcodec.runs.recipes import all_recipes, recipes_folder
 
 RECIPES = all_recipes()
 SURROGATE = [name for name in RECIPES if name.startswith("surrogate/")]
@@ -56,7 +56,7 @@ def test_a_recipe_runs_and_logs_a_row_with_every_system(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """Give a folder with a recording to train on and one to validate on."""
+    """Return a folder with a recording to train on and one to validate on."""
     root = tmp_path_factory.mktemp("recordings")
     for subset in ("train-clean-100", "test-other"):
         write_noise(root / subset / f"{subset}.wav", seconds=0.4)
@@ -64,7 +64,7 @@ def recordings(tmp_path_factory):
 
 
 def in_small(name, recordings, adversary=True):
-    """Give settings that make an audio recipe run in seconds, and write the weight file that it may begin with."""
+    """Return settings that make an audio recipe run in seconds, and write the weight file that it may begin with."""
     words = [f"--data.init_args.root={recordings}", *SHORT, *FEW_CROPS]
     words += ["--data.init_args.subsets.train=[train-clean-100]", "--data.init_args.subsets.val=[test-other]"]
     model = yaml.safe_load(RECIPES[name].read_text(encoding="utf-8"))["model"]["init_args"]
@@ -154,7 +154,7 @@ def test_a_long_run_keeps_its_state_often_and_at_the_end_of_epochs_in_one_file(
 
 def test_an_audio_recipe_asks_for_the_folder_of_its_recordings(capsys):
     assert main(["fit", "--config", "dac/small_mste"]) == 1
-    assert "data: has no `root`" in capsys.readouterr().err
+    assert "data.init_args: has no `root`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 
 def data(arguments: Sequence[str]) -> None:
-    """Fetch data sets.
+    """Download data sets.
 
     Raises:
         ValueError: For an unknown subset.
-        OSError: If it cannot be fetched.
+        OSError: If it cannot be downloaded.
     """
-    parser = argparse.ArgumentParser(prog="qcodec data", description="Fetch a data set.")
+    parser = argparse.ArgumentParser(prog="qcodec data", description="Download a data set.")
     sets = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     libritts = sets.add_parser("libritts", help="speech at 24 kHz, by openslr.org, CC BY 4.0")
     libritts.add_argument("--subset", action="append", required=True, help="such as dev-clean; may be repeated")

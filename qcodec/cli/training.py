@@ -1,4 +1,4 @@
-"""The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders."""
+"""The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders and grids."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, get_loader, set_loader
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -24,16 +24,19 @@ from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
 from qcodec.cli.config_errors import innermost
-from qcodec.cli.recipes import find_recipe, short_name
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
-from qcodec.runs.schema import CHECKPOINTS, CONFIG, RunDescription, write_description
+from qcodec.runs.grids import expand_grids
+from qcodec.runs.recipes import find_recipe, short_name
+from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, write_description
 
-_TABLES = {"fit": "metrics.csv", "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
+_GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
+set_loader(_GRIDS, lambda text: expand_grids(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
+_TABLES = {"fit": METRICS, "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 
 
-def train(command: str, arguments: Sequence[str]) -> None:
-    """Run one of Lightning's commands.
+def train(command: str, arguments: Sequence[str]) -> Path:
+    """Run one of Lightning's commands and return the folder that it wrote to.
 
     Raises:
         ValueError: For arguments or a recipe that cannot be used, in one line.
@@ -45,14 +48,14 @@ def train(command: str, arguments: Sequence[str]) -> None:
     with shared_folder(), warnings.catch_warnings():
         _ignore_warnings_that_do_not_apply()
         try:
-            RunFolderCLI(command, words, recipe)
+            return RunFolderCLI(command, words, recipe).run_dir
         except (ArgumentError, ValueError, MisconfigurationException) as error:
             raise ValueError(innermost(str(error))) from error
         except RuntimeError as error:
             if "loading state_dict" not in str(error):
                 raise
             raise ValueError(
-                "the checkpoint is of another model than the recipe's: give the config.yaml of the checkpoint's own run"
+                "the checkpoint is of another model than the recipe's: name the config.yaml of the checkpoint's own run"
             ) from error
         except SIGTERMException:
             raise SystemExit(143) from None
@@ -73,7 +76,7 @@ class RunFolderCLI(LightningCLI):
 
     def __init__(self, command: str, words: Sequence[str], recipe: str) -> None:
         self.recipe, self.run_dir = recipe, Path()
-        parsers = {name: {"exit_on_error": False} for name in self.subcommands()}
+        parsers = {name: {"exit_on_error": False, "parser_mode": _GRIDS} for name in self.subcommands()}
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -82,7 +85,7 @@ class RunFolderCLI(LightningCLI):
             auto_configure_optimizers=False,
             save_config_callback=None,
             seed_everything_default=0,
-            parser_kwargs={"prog": "qcodec", "exit_on_error": False, **parsers},
+            parser_kwargs={"prog": "qcodec", "exit_on_error": False, "parser_mode": _GRIDS, **parsers},
             args=[command, *words],
         )
 
@@ -95,7 +98,7 @@ class RunFolderCLI(LightningCLI):
         self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
-        """Take the settings from the recipe and the command line alone, not from the checkpoint as Lightning would."""
+        """Read the settings from the recipe and the command line alone, not from the checkpoint as Lightning would."""
 
     def before_instantiate_classes(self) -> None:
         """Choose the run folder and tell the loggers."""
@@ -115,7 +118,7 @@ class RunFolderCLI(LightningCLI):
                 logger.init_args.save_dir = str(self.run_dir)
 
     def after_instantiate_classes(self) -> None:
-        """Keep the settings, once they are known to make a run."""
+        """Keep the settings, once they are known to make a run, and what the run states of itself."""
         if self.subcommand == "fit":
             self._save_config()
             self._save_description()
@@ -158,7 +161,7 @@ class RunFolderCLI(LightningCLI):
         return super().instantiate_trainer(logger=loggers, callbacks=callbacks, plugins=plugins, **kwargs)
 
     def _checkpoint(self) -> ModelCheckpoint:
-        """Give the callback that keeps the state at the end of each epoch and at an error."""
+        """Return the callback that keeps the state at the end of each epoch and at an error."""
         return ModelCheckpoint(
             self.run_dir / CHECKPOINTS,
             filename="last",
@@ -168,7 +171,7 @@ class RunFolderCLI(LightningCLI):
         )
 
     def after_fit(self) -> None:
-        """Say where the results are."""
+        """Print where the results are."""
         if self.trainer.is_global_zero:
             print(f"{self.run_dir}: draw its curves with `qcodec report {self.run_dir}`")
 
@@ -189,18 +192,20 @@ def _keeps_epochs(callback: Callback) -> bool:
 
 
 def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
-    """Replace short names of recipes by paths; give the first one's name too, with those that go on top of it."""
+    """Replace short names of recipes by paths; return the first one's name too, with those that go on top of it."""
     words: list[str] = []
     parts: list[str] = []
-    is_recipe = False
-    for word in arguments:
+    rest = iter(arguments)
+    for word in rest:
         flag, equals, value = word.partition("=")
-        if is_recipe or (equals and flag in ("--config", "-c")):
-            path = find_recipe(word if is_recipe else value)
-            _check_yaml(path)
-            word = str(path) if is_recipe else f"{flag}={path}"
-            parts.append(path.stem if parts else short_name(path))
-        is_recipe = not equals and word in ("--config", "-c")
+        if flag in ("--config", "-c"):
+            value = value if equals else next(rest, "")
+            if not value.startswith("{"):  # settings themselves, in JSON, as `qcodec.fit` passes them
+                path = find_recipe(value)
+                _check_yaml(path)
+                parts.append(path.stem if parts else short_name(path))
+                value = str(path)
+            word = f"{flag}={value}"
         words.append(word)
     return words, "+".join(parts) or "unnamed"
 

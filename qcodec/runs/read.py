@@ -97,10 +97,7 @@ def read_run(folder: Path) -> Run:
     rows, skipped = _rows(path)
     whole = folder.resolve()
     name = whole.parent.name if whole.name.isdecimal() else whole.name  # runs of one recipe are numbered
-    merged: dict[float, dict[str, float]] = {}
-    for position, row in enumerate(rows):
-        earlier = merged.setdefault(row.get("step", float(position)), {})
-        earlier.update(row | {"epoch": earlier["epoch"]} if "epoch" in earlier else row)  # a test counts on the epochs
+    merged = _by_step(rows)
     metrics = _by_metric([merged[step] | {"step": step} for step in sorted(merged)], system=name)
     if not metrics:
         raise ValueError(f"{path} holds no values: wait until the run's first epoch has ended, or name another folder")
@@ -113,6 +110,13 @@ def read_run(folder: Path) -> Run:
         skipped_lines=skipped,
         description=description,
     )
+
+
+def read_table(folder: Path) -> dict[str, FloatArray]:
+    """Read each column of a run's ``metrics.csv``: an entry per logged step, rising, NaN where nothing was logged."""
+    merged = _by_step(_rows(folder / "metrics.csv")[0])
+    columns = dict.fromkeys(column for row in merged.values() for column in row)
+    return {column: np.array([merged[step].get(column, np.nan) for step in sorted(merged)]) for column in columns}
 
 
 def side_by_side(runs: Sequence[Run], name: str) -> Run:
@@ -166,6 +170,15 @@ def _rows(path: Path) -> tuple[list[dict[str, float]], int]:
     header, body = lines[0], [line for line in lines[1:] if line]
     whole = [line for line in body if len(line) == len(header)]
     return [dict(_numbers(path, header, line)) for line in whole], unterminated + len(body) - len(whole)
+
+
+def _by_step(rows: list[dict[str, float]]) -> dict[float, dict[str, float]]:
+    """Merge rows of one step, the later one first."""
+    merged: dict[float, dict[str, float]] = {}
+    for position, row in enumerate(rows):
+        earlier = merged.setdefault(row.get("step", float(position)), {})
+        earlier.update(row | {"epoch": earlier["epoch"]} if "epoch" in earlier else row)  # a test counts on the epochs
+    return merged
 
 
 def _numbers(path: Path, header: list[str], line: list[str]) -> Iterator[tuple[str, float]]:

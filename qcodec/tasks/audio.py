@@ -116,7 +116,7 @@ class AudioTask(LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return AdamW with the published betas, one for the codec and one for an adversary."""
-        rate = self.schedule.learning_rate(0)
+        rate = self.schedule.value(0)
         trained = [module for module in (self.codec, self.adversary) if module is not None]
         return [torch.optim.AdamW(module.parameters(), rate, _BETAS, fused=True) for module in trained]
 
@@ -197,7 +197,7 @@ class AudioTask(LightningModule):
         skipped = (~norm.isfinite()).float()
         optimizer: Any = self.trainer.optimizers[index]
         for group in optimizer.param_groups:
-            group["lr"] = self.schedule.learning_rate(update)
+            group["lr"] = self.schedule.value(update)
         optimizer.found_inf = skipped  # a fused optimizer reads it on the device
         (self._counted() if index == 0 else optimizer).step()
         optimizer.zero_grad()

@@ -101,7 +101,7 @@ class SurrogateTask(LightningModule):
         groups: dict[Schedule, list[nn.Parameter]] = {}  # systems of one schedule share a call of the optimizer
         for schedule, system in zip(self.schedules, self.systems.values(), strict=True):
             groups.setdefault(schedule, []).extend(system.parameters())
-        rated = [{"params": each, "lr": schedule.learning_rate(0)} for schedule, each in groups.items()]
+        rated = [{"params": each, "lr": schedule.value(0)} for schedule, each in groups.items()]
         return CudaGraphAdam(rated)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ class SurrogateTask(LightningModule):
             with ranks_apart(self.trainer):
                 for row in stats:
                     joint_update.seek(first + done)
-                    adam.set_rates([schedule.learning_rate(first + done) for schedule in schedules])
+                    adam.set_rates([schedule.value(first + done) for schedule in schedules])
                     row.copy_(optimizer.step(partial(self._find_gradients, adam, joint_update)))
                     done += 1
         finally:  # an interrupted block counts as far as it came

@@ -179,6 +179,37 @@ def test_a_recipe_that_is_no_yaml_is_named(capsys, tmp_path):
     assert "broken.yaml is no valid YAML" in error_of(capsys, "fit", "--config", "broken.yaml")
 
 
+GRID = """\
+data: {class_path: qcodec.data.synthetic.SyntheticBits}
+model:
+  class_path: qcodec.tasks.surrogate.SurrogateTask
+  init_args:
+    systems:
+      grid:
+        base: {quantizer: {class_path: qcodec.ScalarQuantizer}}
+        axes:
+          quantizer.init_args.levels: {l2: 2, l4: 4}
+          losses: {"": {}, cl: {commitment: 0.1}}
+"""
+
+
+def test_a_grid_trains_its_systems_and_the_saved_settings_hold_each_of_them_in_full(tmp_path):
+    (tmp_path / "grid.yaml").write_text(GRID, encoding="utf-8")
+    assert fit("--run_dir=run", recipe="grid.yaml") == 0
+    systems = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["model"]["init_args"]["systems"]
+    assert list(systems) == ["l2", "l2_cl", "l4", "l4_cl"]
+    assert systems["l2_cl"]["quantizer"]["init_args"]["levels"] == 2
+    assert systems["l2_cl"]["losses"]["commitment"] == 0.1
+    assert main(["fit", "--config", "run/config.yaml", "--run_dir=again"]) == 0
+    assert table(tmp_path / "run/metrics.csv") == table(tmp_path / "again/metrics.csv")
+
+
+def test_a_grid_that_cannot_be_expanded_is_an_error_of_one_line(capsys, tmp_path):
+    (tmp_path / "grid.yaml").write_text(GRID.replace("l4:", "4:"), encoding="utf-8")
+    expected = "systems.grid.axes.quantizer.init_args.levels: the name 4 is no text"
+    assert expected in error_of(capsys, "fit", "--config", "grid.yaml")
+
+
 def test_the_settings_of_a_failed_attempt_do_not_stay(capsys, tmp_path):
     assert "seeds=-1" in error_of(capsys, "--run_dir=run", "--model.init_args.seeds=-1")
     assert fit("--run_dir=run", recipe="surrogate/na") == 0

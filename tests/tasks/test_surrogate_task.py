@@ -192,13 +192,13 @@ def test_a_schedule_sets_the_rate_of_its_own_system_only():
     task = make(["narrow", "sq_mste"], schedule=Constant(5e-4))
     trainer = fit(task, updates=11)
     rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
-    assert rates == pytest.approx([Cosine(1e-3, updates=20).learning_rate(10), 5e-4])
+    assert rates == pytest.approx([Cosine(1e-3, updates=20).value(10), 5e-4])
 
 
 def test_a_schedule_of_several_cycles_begins_anew_and_stays_at_its_end():
     once, twice = (Cosine(1e-3, updates=20, warmup=5, final=1e-5, cycles=cycles) for cycles in (1, 2))
-    cycle = [once.learning_rate(update) for update in range(20)]
-    assert [twice.learning_rate(update) for update in range(45)] == [*cycle, *cycle, *[1e-5] * 5]
+    cycle = [once.value(update) for update in range(20)]
+    assert [twice.value(update) for update in range(45)] == [*cycle, *cycle, *[1e-5] * 5]
 
 
 def test_logged_means_and_held_out_measures_are_those_of_the_members():
@@ -281,7 +281,7 @@ def test_a_weight_for_a_loss_that_the_quantizer_lacks_is_named():
 @pytest.mark.parametrize(
     ("make_schedule", "message"),
     [
-        (lambda: Constant(0.0), "a learning rate of 0.0 trains nothing"),
+        (lambda: Constant(0.0), "rate=0.0 is no value of a schedule"),
         (lambda: Cosine(1e-3, updates=10, warmup=10), "warmup=10 leaves no update to decay in"),
         (lambda: Cosine(1e-3, updates=10, cycles=0), "cycles=0 makes no schedule"),
         (lambda: Cosine(1e-3, updates=10, final=1.0), "final=1.0 is no rate to end at"),
