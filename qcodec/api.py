@@ -1,11 +1,11 @@
 """Runs from Python and notebooks: the command ``fit`` as a function, and what a run folder holds as an object."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from qcodec.runs.read import read_table
 from qcodec.runs.schema import CONFIG, RunDescription, read_description
+
+if TYPE_CHECKING:
+    from qcodec.codecs.base import AudioCodec
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,19 @@ class LoadedRun:
         ``pandas.DataFrame(run.metrics)`` is a table of it.
         """
         return read_table(self.path)
+
+    def codec(self, trust: Sequence[str] = ()) -> "AudioCodec":
+        """Load the trained codec of a run on audio: ``encode(audio)`` gives codes, ``decode(codes)`` audio.
+
+        Args:
+            trust: Modules beside qcodec whose classes the codec is made of; their code is run.
+
+        Raises:
+            ValueError: For a run of surrogates, one without a checkpoint, or classes that are not trusted.
+        """
+        from qcodec.codecs.model_file import load_codec
+
+        return load_codec(self.path, trust)
 
 
 def load_run(path: str | Path) -> LoadedRun:
