@@ -167,9 +167,10 @@ def _imported(class_path: str) -> object:
 
 
 def _names(class_path: str, group: str) -> list[str]:
-    """Return the settings of a class, or of the dataclass that is its setting ``group``."""
+    """Return the settings of a class or factory, or of the dataclass that is its setting ``group``."""
     owner: typing.Any = _imported(class_path)
     if not group:
         return list(inspect.signature(owner).parameters)
-    kind = typing.get_type_hints(owner if dataclasses.is_dataclass(owner) else owner.__init__).get(group)
+    plain_class = inspect.isclass(owner) and not dataclasses.is_dataclass(owner)
+    kind = typing.get_type_hints(inspect.getattr_static(owner, "__init__") if plain_class else owner).get(group)
     return [field.name for field in dataclasses.fields(kind)] if isinstance(kind, type) else []

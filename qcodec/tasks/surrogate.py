@@ -38,7 +38,7 @@ class SurrogateTask(LightningModule):
     diverged, else NaN).
 
     Args:
-        systems: The systems by name.
+        systems: The systems by name; a recipe may write them as a grid.
         seeds: Number of seeds, which are ``seed``, ``seed + 1``, ...
         seed: First seed of the weights, of the quantizers' noise and, with the data's own seed, of the data.
         features: Values per frame of the signal, the paper's P.
@@ -281,7 +281,7 @@ def _check_systems(systems: Mapping[str, System], seeds: int) -> None:
     if not systems:
         raise ValueError("there is no system to train: name at least one under `systems`")
     if seeds < 1:
-        raise ValueError(f"seeds={seeds} trains nothing: give 1 or more")
+        raise ValueError(f"seeds={seeds} trains nothing: choose 1 or more")
     for name in systems:
         if not name or set(name) & set("/. "):
             raise ValueError(f"the system name {name!r} holds '/', '.' or a space, or is empty: use letters, digits, _")
