@@ -1,8 +1,8 @@
 """C++ kernels between encoder and decoder: nearest levels, mean squared errors, gradients of estimators.
 
 Function by function they are 1.1 to 2.0 times as fast as ``torch.compile`` of the PyTorch operations, forward and
-backward, but a whole quantizer compiled as one graph takes 0.75 to 0.92 of their time (``benchmarks/kernels.py``). They
-stay for their sums, which are the same on any number of threads; those of PyTorch are not, compiled or plain.
+backward, while a whole quantizer compiled as one graph takes 0.75 to 0.92 of their time (``benchmarks/kernels.py``).
+Their sums are the same on any number of threads; those of PyTorch are not.
 """
 
 import ctypes
