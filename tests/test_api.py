@@ -12,12 +12,15 @@ from qcodec.runs.recipes import find_recipe
 
 FAST = {
     "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False},
-    "data.init_args.frames": 50,
+    "data.init_args.source.init_args.frames": 50,
     "data.init_args.updates_per_epoch": 4,
     "data.init_args.held_out_draws": 1,
 }
 RECIPE = {
-    "data": {"class_path": "qcodec.data.synthetic.SyntheticBits"},
+    "data": {
+        "class_path": "qcodec.data.synthetic.SyntheticBits",
+        "init_args": {"source": {"class_path": "qcodec.data.rounded_gaussian.RoundedGaussian"}},
+    },
     "model": {
         "class_path": "qcodec.tasks.surrogate.SurrogateTask",
         "init_args": {
@@ -45,7 +48,7 @@ def test_a_fit_from_python_is_that_of_the_command_line(tmp_path):
 def test_a_run_has_its_settings_and_its_metrics_as_columns_of_one_length():
     run = qcodec.fit("surrogate/sq_mste", **FAST, **{"model.init_args.seeds": 2})
     assert run.path.as_posix() == "runs/surrogate/sq_mste/0"
-    assert run.settings["data"]["init_args"]["frames"] == 50
+    assert run.settings["data"]["init_args"]["source"]["init_args"]["frames"] == 50
     assert run.metrics["step"].tolist() == [4, 8]
     assert {len(column) for column in run.metrics.values()} == {2}
     seeds = [run.metrics[f"by_seed/mse/sq_mste/{seed}"] for seed in (0, 1)]

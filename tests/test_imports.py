@@ -21,7 +21,7 @@ LAYERS = {
     "layers": {"kernels"},
     "audio": {"atomic_write"},
     "quantizers": {"functional", "layers", "random_streams", "rate"},
-    "codecs": {"layers", "quantizers"},
+    "codecs": {"layers", "quantizers", "runs"},
     "losses": {"functional", "kernels"},
     "data": {"atomic_write", "audio", "functional", "random_streams", "rate"},
     "metrics": {"codecs", "functional", "rate", "runs"},
@@ -39,7 +39,7 @@ LAYERS = {
         "atomic_write", "audio", "bitstream", "callbacks", "codecs", "data", "evaluation", "figures", "quantizers",
         "report", "runs",
     },
-    "api": {"cli", "runs"},
+    "api": {"cli", "codecs", "runs"},
     "__init__": {"api", "codecs", "quantizers"},
     "__main__": {"cli"},
 }  # fmt: skip

@@ -51,11 +51,10 @@ class Bitstream:
             raise ValueError(f"the tables of {len(self.tables.sizes)} codes are not of this model: fit them again")
         self.model = fingerprint(codec)
         self._encoder_field, self._decoder_field = self._fields()
-        for field in (self._encoder_field, self._decoder_field):
-            if field is not None and window <= field.left + field.right:
-                raise ValueError(
-                    f"a window of {window} frames is all context: give more than {field.left + field.right}"
-                )
+        known = [field for field in (self._encoder_field, self._decoder_field) if field is not None]
+        least = max((field.left + field.right for field in known), default=0)
+        if window <= least:
+            raise ValueError(f"a window of {window} frames is all context: give more than {least}")
 
     def _fields(self) -> tuple[ReceptiveField | None, ReceptiveField | None]:
         own, allocator = self.quantizer.receptive_field, self.quantizer.allocator

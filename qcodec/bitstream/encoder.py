@@ -65,8 +65,7 @@ class Encoder:
         settings = settings or Settings()
         if settings.kbps is not None:
             with tempfile.TemporaryFile() as part:
-                levels = self.bitstream.allocator.levels(len(self.bitstream.sizes), _OFFERED)
-                encoded = self.analyse(recording, part, levels, settings.loudness)
+                encoded = self.analyse(recording, part, self.bitstream.levels(_OFFERED), settings.loudness)
                 return self.send(encoded, file, kbps=settings.kbps)
         _check_channels(recording)
         gain = loudness_gain(recording, self.bitstream.codec.sample_rate, settings.loudness)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qcodec.cli.file_batch import AUDIO, CODES, Job, audio_seconds, find_jobs, run_jobs
+from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.cli.file_batch import CODES, Job, audio_seconds, find_jobs, run_jobs
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def encode(arguments: Sequence[str]) -> None:
         ValueError: For arguments that cannot be used, or files that could not be encoded.
     """
     options = _parser().parse_args(arguments)
-    jobs = find_jobs(options.input, options.output, AUDIO, f".{options.format}")
+    jobs = find_jobs(options.input, options.output, AUDIO_SUFFIXES, f".{options.format}")
     _check_endings(jobs)
 
     from qcodec.bitstream.encoder import Encoder

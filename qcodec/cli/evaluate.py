@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qcodec.cli.file_batch import AUDIO, find_sources
+from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.cli.file_batch import find_sources
 from qcodec.cli.model import MODEL_HELP, add_device_arguments, open_model
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         ValueError: For arguments, models or recordings that cannot be used; nothing is written then.
     """
     options = _parser().parse_args(arguments)
-    files = find_sources(options.audio, AUDIO)
+    files = find_sources(options.audio, AUDIO_SUFFIXES)
     if options.points < 1:
         raise ValueError(f"--points {options.points} measures nothing: give 1 or more")
 
@@ -60,7 +61,7 @@ def model_names(checkpoints: Sequence[Path]) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qcodec evaluate", description=_DESCRIPTION)
-    parser.add_argument("audio", type=Path, metavar="AUDIO", help="audio file, or folder of audio files")
+    parser.add_argument("audio", type=Path, metavar="AUDIO_SUFFIXES", help="audio file, or folder of audio files")
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help=f"of each model: {MODEL_HELP}")
     parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of the results")
     parser.add_argument("--points", type=int, default=8, help="most rates per model (default: 8)")

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qcodec.cli.file_batch import AUDIO, audio_seconds, find_sources
+from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.cli.file_batch import audio_seconds, find_sources
 from qcodec.cli.model import add_model_arguments, open_model
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def tables(arguments: Sequence[str]) -> None:
     )
     add_model_arguments(parser)
     options = parser.parse_args(arguments)
-    sources = find_sources(options.input, AUDIO)
+    sources = find_sources(options.input, AUDIO_SUFFIXES)
 
     from qcodec.atomic_write import atomic_write
     from qcodec.bitstream.fitting import tables_to_tensors

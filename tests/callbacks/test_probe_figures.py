@@ -17,6 +17,7 @@ from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.allocators import RateAllocator
 from qcodec.quantizers.dither import AnnealedDither
 from qcodec.report.write import write_report
+from qcodec.runs.schema import RunDescription, write_description
 
 LOSSES = LossWeights(mel=15.0, codebook=1.0, commitment=0.25, rate=2.0)
 
@@ -87,6 +88,7 @@ def test_each_validation_draws_the_same_clips_for_the_loggers_and_for_the_report
     assert all(f"after {step} updates" in texts(figure) for _, step, (figure,) in gallery.images)
     assert all(seen.equal(batch(1000)[:2]) for seen in blank.seen)
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {f"{name}.png" for name in drawn}
+    write_description(tmp_path, RunDescription("audio"))
     page = write_report([tmp_path], tmp_path / "report").read_text(encoding="utf-8")
     assert f"rate by level of {tmp_path.name}, drawn at its last validation." in page
     assert (tmp_path / "report" / "figures" / f"{tmp_path.name}_rate_by_level.png").is_file()

@@ -34,7 +34,9 @@ DESCRIBED = """
 
 
 def surrogate_fit(*words):
-    sizes = [f"--data.init_args.{name}" for name in ("frames=50", "updates_per_epoch=4", "held_out_draws=1")]
+    sizes = [
+        f"--data.init_args.{name}" for name in ("source.init_args.frames=50", "updates_per_epoch=4", "held_out_draws=1")
+    ]
     return main(["fit", "--config", "surrogate/sq_mste", *FAST, *sizes, "--run_dir=run", *words])
 
 

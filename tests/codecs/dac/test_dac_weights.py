@@ -19,6 +19,7 @@ from qcodec import (
 from qcodec.quantizers.allocators import RateAllocator
 from qcodec.quantizers.levels import LevelSampler
 
+MASK = "qcodec.quantizers.importance.ImportanceMask"
 SETTINGS = {"widths": (5, 4), "sharpness": 3.0, "full_share": 0.5, "detach_input": True, "default_level": 0.7}
 
 
@@ -61,10 +62,12 @@ def test_the_file_is_read_as_data_and_holds_plain_settings(tmp_path):
     export_dac(variable_codec(), tmp_path / "vbr.pth")
     content = torch.load(tmp_path / "vbr.pth", weights_only=True)
     assert content["metadata"]["qcodec"]["allocator"] == {
-        "name": "ImportanceMask",
-        "channels": 16,
-        **{name: list(value) if isinstance(value, tuple) else value for name, value in SETTINGS.items()},
-        "levels": {"name": "UniformLevels", "low": 0.125, "high": 6.0},
+        "class": MASK,
+        "arguments": {
+            "channels": 16,
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in SETTINGS.items()},
+            "training_levels": None,
+        },
     }
 
 
@@ -130,9 +133,6 @@ def test_what_a_file_has_no_name_for_is_refused_with_the_way_round_it(tmp_path, 
     with pytest.raises(ValueError, match=rf"{name}, which is not of qcodec.*with_allocator\(AllCodebooks\(\)\)"):
         export_dac(codec_of(allocator), tmp_path / "x.pth")
     assert not (tmp_path / "x.pth").exists()
-
-
-MASK = "qcodec.quantizers.importance.ImportanceMask"
 
 
 def of(path, **arguments):
