@@ -233,6 +233,20 @@ def test_a_bad_setting_is_named_with_its_remedy(settings, message):
         SurrogateTask(**settings)
 
 
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        ({}, r"systems\['a'\] is a dict: give a System object"),
+        (System, r"systems\['a'\] is the class System: give an object, System\(...\)"),
+        (System(Identity), r"systems\['a'\].quantizer is the class Identity: give an object, Identity\(...\)"),
+        (System(Identity(), {"commitment": 0.1}), r"systems\['a'\].losses is a dict: give a LossWeights object"),
+    ],
+)
+def test_a_dict_or_a_class_in_place_of_an_object_is_told(system, message):
+    with pytest.raises(TypeError, match=message):
+        SurrogateTask({"a": system})
+
+
 def test_a_run_states_the_theory_of_its_data():
     stated = make(["none"], features=7).describe(SyntheticBits(features=7, levels=2))
     assert stated.kind == "surrogate"
