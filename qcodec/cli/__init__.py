@@ -61,7 +61,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _wait_briefly() -> None:
-    """Let threads that wait for each other release their core after microseconds instead of a millisecond.
+    """Set how long waiting threads keep their core: microseconds instead of a millisecond.
 
     Two commands can then share the cores: with the default of GNU's OpenMP, which PyTorch brings, each spins while the
     thread that it waits for is not running, and both take up to thirty times longer. Alone, a fit loses a tenth. It
