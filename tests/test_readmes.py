@@ -1,8 +1,8 @@
 """Every command and every piece of code in a README works.
 
 Commands in a README, in fenced blocks and inline, must parse. Blocks of ``bash`` and ``python`` run, one after the
-other in one folder with recordings in ``D``, and so does the new side of a ``diff``. HTML comments before a block change
-that:
+other in one folder with recordings in ``D``, and so does the new side of a ``diff``. HTML comments before a block
+change that:
 
 * ``<!-- file: NAME -->``: it is written to the file NAME, which what follows uses;
 * ``<!-- long: COMMAND -->``: it takes too long, and COMMAND runs instead (several are joined by ``&&``);
@@ -38,7 +38,8 @@ BLOCK = re.compile(rf"^((?:{COMMENT})*)```(\w+)\n(.*?)^```", re.MULTILINE | re.D
 PLACEHOLDER = re.compile(r"(R|my_\w+)(/config)?\.yaml|R/config\.yaml")
 
 COMMANDS = {"fit", "validate", "test", "predict", *(file.stem for file in (ROOT / "qcodec/cli").glob("*.py"))}
-BARE = ["--trainer.callbacks=null", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]  # figures take long
+# what a fit is run without here, as figures take time
+BARE = ["--trainer.callbacks=null", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
 CHECKED: set[tuple[str, ...]] = set()  # a command in several files is checked once
 
 of_each_file = pytest.mark.parametrize("file", FILES, ids=[str(file.relative_to(ROOT)) for file in FILES])
