@@ -26,7 +26,7 @@ from audio_files import write_noise
 
 from qcodec.cli import main
 from qcodec.cli.training import RunFolderCLI
-from qcodec.runs.recipes import find_recipe
+from qcodec.runs.recipes import all_recipes, find_recipe
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT, *(ROOT / name for name in ("recipes", "benchmarks", "notebooks", ".github")), ROOT / "qcodec"]
@@ -37,6 +37,7 @@ COMMENT = r"<!-- (?:(?!-->).)*-->\s*"
 BLOCK = re.compile(rf"^((?:{COMMENT})*)```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PLACEHOLDER = re.compile(r"(R|my_\w+)(/config)?\.yaml|R/config\.yaml")
 
+RECIPES = all_recipes()
 COMMANDS = {"fit", "validate", "test", "predict", *(file.stem for file in (ROOT / "qcodec/cli").glob("*.py"))}
 # what a fit is run without here, as figures take time
 BARE = ["--trainer.callbacks=null", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
@@ -134,6 +135,8 @@ def check(words):
     """Raise where there is no such command, or it has no such argument; prose may name a command alone."""
     if words[0] == "qcodec" and len(words) == 2:
         assert words[1] in COMMANDS or words[1].startswith("--")
+    elif words[:3] == ["qcodec", "fit", "--config"] and words[3] in RECIPES and words[4:5] in ([], ["--run_dir"]):
+        assert len(words) in (4, 6)  # parsing takes seconds, and every recipe is parsed by test_recipes.py
     elif words[0] == "qcodec":
         for word in words:
             if PLACEHOLDER.fullmatch(word) and not Path(word).exists():
