@@ -130,7 +130,7 @@ _current: ContextVar[BatchStreams | None] = ContextVar("current", default=None)
 
 @contextmanager
 def drawing_from(streams: BatchStreams) -> Iterator[None]:
-    """Let ``normal_like`` and ``uniform_like`` draw from these streams, from their beginning."""
+    """Return a context in which ``normal_like`` and ``uniform_like`` draw from these streams."""
     streams.rewind()
     token = _current.set(streams)
     try:

@@ -93,7 +93,7 @@ def read_chunks(file: BinaryIO, header: Header) -> Iterator[Chunk]:
 
 
 def check_file(file: BinaryIO) -> Header:
-    """Read a whole file, check every checksum and give its header.
+    """Read a whole file, check every checksum and return its header.
 
     Raises:
         ValueError: As for ``read_header`` and ``read_chunks``.

@@ -141,7 +141,7 @@ class Encoder:
     def header(
         self, recording: Recording, settings: Settings, level: float | None, gain_db: float, depth: int
     ) -> Header:
-        """Return the header of a recording of unknown length, whose frames send ``depth`` codes, or tell how many."""
+        """Return the header of a recording of unknown length; its frames send ``depth`` codes, or state how many."""
         bitstream = self.bitstream
         tables = bitstream.tables if bitstream.per_frame else bitstream.tables.constant(depth)
         return Header(

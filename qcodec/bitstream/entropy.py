@@ -11,7 +11,7 @@ from qcodec.bitstream.tables import Tables
 
 
 def pack(codes: Codes, tables: Tables) -> bytes:
-    """Code a block: the depths of all frames first, channel by channel, where they vary, then code by code.
+    """Encode a block: the depths of all frames first, channel by channel, where they vary, then code by code.
 
     Args:
         codes: ``(C, N, T)`` with ``N`` the tables' codes; -1 where a code is not sent.

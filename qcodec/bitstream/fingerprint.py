@@ -11,7 +11,7 @@ from qcodec.codecs.base import AudioCodec
 
 
 def fingerprint(codec: AudioCodec) -> str:
-    """Name what turns codes into audio: all that codec and quantizer say their decoding depends on."""
+    """Compute a name for what turns codes into audio: all that codec and quantizer say their decoding depends on."""
     digest = hashlib.blake2b(digest_size=16)
     for part in (codec.decoder_identity(), codec.quantizer.deployed().decoder_identity()):
         _add(digest, part)

@@ -11,7 +11,7 @@ from qcodec.bitstream.bitstream import Bitstream
 
 @contextmanager
 def fitting_memory(bitstream: Bitstream, source: Path) -> Iterator[None]:
-    """Tell in one line, with the remedies, where the device runs out of memory over a file.
+    """Raise a one-line error with the remedies where the device runs out of memory over a file.
 
     Raises:
         ValueError: Then.

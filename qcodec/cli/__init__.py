@@ -19,12 +19,12 @@ real one, and use it.
 commands:
   fit --config RECIPE [--run_dir DIR]   train; RECIPE is a short name or the path of a YAML file
   validate | test | predict             the same for a trained checkpoint (--ckpt_path)
-  export CKPT OUT [--config FILE]       write a trained codec as a weight file of the program `dac`
+  export CKPT OUT                       write a trained codec as one file, .safetensors, or .pth of the program `dac`
   encode IN OUT --checkpoint FILE       audio to .qc files, a file or a folder
   decode IN OUT --checkpoint FILE       .qc files to audio
   data libritts --subset S --root DIR   download speech to train on
   evaluate AUDIO --checkpoint FILE...   mel distance against kbps, from the sizes of real files
-  tables IN OUT --checkpoint FILE       fit entropy-coding tables to recordings, into a weight file
+  tables IN OUT --checkpoint FILE       fit entropy-coding tables to recordings, into a model's file
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
 
@@ -61,7 +61,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _wait_briefly() -> None:
-    """Let threads that wait for each other release their core after microseconds instead of a millisecond.
+    """Set how long waiting threads keep their core: microseconds instead of a millisecond.
 
     Two commands can then share the cores: with the default of GNU's OpenMP, which PyTorch brings, each spins while the
     thread that it waits for is not running, and both take up to thirty times longer. Alone, a fit loses a tenth. It

@@ -56,7 +56,7 @@ def _indent(line: str) -> int:
 
 
 def _rank(cause: str) -> int:
-    """Rank what a line tells: that a type of a union does not fit says less than the rest."""
+    """Return how specific a line is: that a type of a union does not fit is the least specific."""
     return 0 if re.match(r"[ -]*Expected a (<class|path)", cause) else 1
 
 
@@ -142,7 +142,7 @@ def _option(cause: str) -> str:
 
 
 def _plain(cause: str, class_path: str) -> str:
-    """Say it without Python's notation for types, and add which names there are."""
+    """Return the message without Python's notation for types, with the names that exist."""
     cause = re.sub(r"Expected a <class '(?:\w+\.)*(\w+)'>", r"expected \1", cause)
     cause = re.sub(r"Expected a typing\.Literal\[([^\]]*)\]", r"expected one of \1", cause)
     if class_path and (option := _option(cause)):

@@ -50,7 +50,7 @@ def decode(arguments: Sequence[str]) -> None:
 
 
 def _spare_neighbours(jobs: Sequence[Job], output: Path) -> None:
-    """Keep names that nobody gave from atomic_write what lies beside the codes, such as their recordings."""
+    """Raise ``ValueError`` where a name that was not chosen would replace a file beside the codes."""
     for job in jobs:
         if output.is_dir() and job.target.exists() and job.target.parent.resolve() == job.source.parent.resolve():
             raise ValueError(f"{job.target} lies beside {job.source} and would be replaced: give another folder")
@@ -89,7 +89,7 @@ def _shown(blocks: Iterable["Tensor"], bar: Any, rate: int) -> Iterator["Tensor"
 
 
 def _seconds(job: Job) -> float:
-    """Duration of what a file holds; a file that cannot be read is told of when its turn comes."""
+    """Return the duration of a file in seconds, 0 for one that cannot be read, which is reported when it is decoded."""
     from qcodec.bitstream.dac.format import read_dac
     from qcodec.bitstream.header import read_header
 

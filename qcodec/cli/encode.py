@@ -95,12 +95,12 @@ def _encode(job: Job, bar: Any, encoder: "Encoder", settings: "Settings", made: 
 
 
 def _is_newer(job: Job, made: float) -> bool:
-    """Whether the target is younger than its recording and the model, whose encoder no header tells of."""
+    """Return whether the target is newer than its recording and the model, whose encoder is in no header."""
     return job.target.is_file() and job.target.stat().st_mtime >= max(job.source.stat().st_mtime, made)
 
 
 def _is_done(job: Job, recording: "Recording", encoder: "Encoder", settings: "Settings") -> bool:
-    """Whether the target is what encoding would write again."""
+    """Return whether the target is what encoding would write again."""
     from qcodec.bitstream.container import check_file
 
     try:

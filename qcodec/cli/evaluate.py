@@ -61,7 +61,7 @@ def model_names(checkpoints: Sequence[Path]) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qcodec evaluate", description=_DESCRIPTION)
-    parser.add_argument("audio", type=Path, metavar="AUDIO_SUFFIXES", help="audio file, or folder of audio files")
+    parser.add_argument("audio", type=Path, metavar="AUDIO", help="audio file, or folder of audio files")
     parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help=f"of each model: {MODEL_HELP}")
     parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of the results")
     parser.add_argument("--points", type=int, default=8, help="most rates per model (default: 8)")

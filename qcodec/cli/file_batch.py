@@ -20,7 +20,7 @@ class Job:
 
 
 def find_sources(source: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Give a file, or the files of a folder and all its folders that end in one of ``suffixes``.
+    """Find a file, or the files of a folder and all its folders that end in one of ``suffixes``.
 
     Raises:
         ValueError: For a folder without such files.
@@ -37,7 +37,7 @@ def find_sources(source: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def audio_seconds(sources: Iterable[Path]) -> float:
-    """Give the duration of audio files together; those that cannot be read are told of when their turn comes."""
+    """Compute the duration of audio files in seconds; files that cannot be read are reported when they are opened."""
     import soundfile
 
     from qcodec.audio.reading import opening_name
@@ -78,16 +78,16 @@ def find_jobs(source: Path, target: Path, suffixes: Sequence[str], suffix: str) 
 
 
 def run_jobs(jobs: Sequence[Job], action: Callable[[Job, Any], str], seconds: float, verb: str) -> None:
-    """Do each job with a progress bar in seconds of audio, and go on after one that fails.
+    """Run each job with a progress bar in seconds of audio, and go on after one that fails.
 
     Args:
-        jobs: What to do.
-        action: Does a job, moves the bar on, and gives a line to print.
+        jobs: The jobs, in order.
+        action: Runs a job, moves the bar on, and returns a line to print.
         seconds: How much audio there is, in seconds.
-        verb: What is done, for the bar.
+        verb: Label of the bar.
 
     Raises:
-        ValueError: At the end, with the first reason, where a job failed; the others were told on the way.
+        ValueError: At the end, with the first reason, where a job failed; the others were reported on the way.
     """
     from tqdm import tqdm
 

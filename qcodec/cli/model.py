@@ -38,7 +38,7 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def find_users_modules() -> None:
-    """Let modules in the current folder be imported, such as that of a quantizer that a recipe names."""
+    """Add the current folder to the modules that can be imported, such as that of a user's quantizer."""
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 

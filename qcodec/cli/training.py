@@ -99,7 +99,7 @@ class RunFolderCLI(LightningCLI):
         """Read the settings from the recipe and the command line alone, not from the checkpoint as Lightning would."""
 
     def before_instantiate_classes(self) -> None:
-        """Choose the run folder and tell the loggers."""
+        """Choose the run folder and pass it to the loggers."""
         config = self.config[str(self.subcommand)]
         checkpoint = Path(config.ckpt_path) if config.get("ckpt_path") else None
         if checkpoint is not None:
@@ -116,7 +116,7 @@ class RunFolderCLI(LightningCLI):
                 logger.init_args.save_dir = str(self.run_dir)
 
     def after_instantiate_classes(self) -> None:
-        """Keep the settings, once they are known to make a run, and what the run states of itself."""
+        """Write the settings, now that they are known to work, and what the run states of itself."""
         if self.subcommand == "fit":
             self._save_config()
             self._save_description()

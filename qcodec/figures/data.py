@@ -21,7 +21,7 @@ class Curve:
 
     @property
     def diverged(self) -> bool:
-        """Tell whether any seed has diverged."""
+        """Return whether any seed has diverged."""
         return bool(np.isfinite(self.diverged_at).any())
 
     def range(self) -> tuple[FloatArray, FloatArray, FloatArray]:

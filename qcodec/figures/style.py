@@ -47,7 +47,7 @@ _OTHER_DASHES: tuple[DashStyle, ...] = ((0, (3, 1, 1, 1)), (0, (8, 2)), (0, (2, 
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Let a function draw its figure in the package's style, ``qcodec.mplstyle``, which it does not leave set."""
+    """Wrap a function so that it draws in the package's style, ``qcodec.mplstyle``, which is not left set."""
 
     @wraps(draw)
     def draw_in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:

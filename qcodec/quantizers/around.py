@@ -65,7 +65,7 @@ class AroundStage(FrameQuantizer):
         return self.stage.embed_codes(codes)
 
     def observe(self, output: FrameOutput, sent: Tensor) -> None:
-        """Let the stage learn."""
+        """Pass what was sent to the stage, whose codebook may learn from it."""
         self.stage.observe(output, sent)
 
     def deployed(self) -> Quantizer:

@@ -21,7 +21,7 @@ class _CodebookQuantizer(FrameQuantizer, ABC):
     """
 
     def _take(self, codebook: Codebook, estimator: Estimator | None) -> None:
-        """Keep the parts; after projections, so that parameters come in the order of ``dac``."""
+        """Store the parts; called after projections are made, so that parameters come in the order of ``dac``."""
         self.codebook, self.size = codebook, codebook.size
         self.estimator = STE() if estimator is None else estimator
 
@@ -61,7 +61,7 @@ class _CodebookQuantizer(FrameQuantizer, ABC):
 
     @final
     def observe(self, output: FrameOutput, sent: Tensor) -> None:
-        """Show the codebook what was looked up and is sent."""
+        """Pass the vectors that were looked up and are sent to the codebook."""
         self.codebook.observe(output.latents.detach().transpose(1, 2)[sent], output.codes[sent])
 
 

@@ -12,7 +12,7 @@ _INHERITED = "QCODEC_RUN_DIR"  # from the first process to the ranks that it sta
 
 @contextmanager
 def shared_folder() -> Iterator[None]:
-    """Let the ranks that a command starts inherit its folder, and later commands of this process choose anew."""
+    """Return a context in which started ranks inherit the folder; later commands choose anew."""
     inherited = os.environ.get(_INHERITED)
     try:
         yield

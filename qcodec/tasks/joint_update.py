@@ -98,7 +98,7 @@ class JointUpdate:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep the memory that an update frees for the next one; returning it to the system costs a quarter more.
+    """Set glibc to keep the memory that an update frees for the next one; returning it costs a quarter more time.
 
     glibc keeps up to twice the largest block that was ever freed, so one is freed that is large enough.
     """

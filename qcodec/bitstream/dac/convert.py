@@ -101,7 +101,7 @@ def _transposed(codec: nn.Module) -> list[nn.ConvTranspose1d]:
 
 @contextmanager
 def _padding(codec: nn.Module, wanted: bool) -> Iterator[None]:
-    """Let the convolutions of a codec add no zeros for a while, unless that is ``wanted``, as ``dac`` does."""
+    """Return a context in which a codec's convolutions add no zeros unless ``wanted``, as in ``dac``."""
     layers = [] if wanted else [m for m in codec.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
     before = [(layer.padding, layer.output_padding) for layer in layers]
     try:

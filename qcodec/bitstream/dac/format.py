@@ -62,7 +62,7 @@ def read_dac(file: BinaryIO) -> DacFile:
     but copy their bytes, so that a file can neither run code nor ask for more memory than it has bytes.
 
     Raises:
-        ValueError: For a file that is no such file, is damaged, or wants anything else to be run.
+        ValueError: For a file that is no such file, is damaged, or asks for anything else to be run.
     """
     _skip_npy_header(file)
     try:
@@ -104,7 +104,7 @@ def _checked(codes: Any, loudness: Any, metadata: Any) -> DacFile:
 
 
 class _RefusedError(ValueError):
-    """Tells a reason of this module from whatever else a pickle can fail with."""
+    """A refusal by this module, as against the other errors that a pickle can raise."""
 
 
 class _Kind:
@@ -150,7 +150,7 @@ class _Unpickler(pickle._Unpickler):  # that in C takes memory for as many objec
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Give the stand-in of one of the few names that are known."""
+        """Return the stand-in for one of the few names that are known."""
         if (module, name) not in _STAND_INS:
             raise _RefusedError(f"wants {f'{module}.{name}'!r:.60} to be run, which no .dac file needs: it is refused")
         return _STAND_INS[module, name]

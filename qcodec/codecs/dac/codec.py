@@ -35,7 +35,7 @@ class DacCodec(AudioCodec):
 
     The defaults are those of the 16 kHz model. Encoder and decoder are those of ``dac``, with its initial weights and
     its names, but decode to full length: with an odd stride the published decoder loses samples, and
-    ``keep_length`` mends that without a change of weights.
+    ``keep_length`` corrects that without a change of weights.
 
     Args:
         quantizer: Quantizer of ``latent_dim`` channels; if left out 12 codebooks of 1024 codes of 8 dimensions with
@@ -151,7 +151,7 @@ class DacCodec(AudioCodec):
 
 
 def keep_length(decoder: nn.Module) -> None:
-    """Mend the length of a DAC decoder in place: with an odd stride each transposed convolution loses one sample.
+    """Correct the length of a DAC decoder in place: with an odd stride each transposed convolution loses one sample.
 
     Works on a whole ``dac.DAC`` as well. Weights stay as they are; even strides are not touched.
 
@@ -167,7 +167,7 @@ def keep_length(decoder: nn.Module) -> None:
 
 
 def replace_snakes(module: nn.Module) -> None:
-    """Put a ``Snake`` in the place of every ``Snake1d`` of ``dac``, with its weights."""
+    """Replace every ``Snake1d`` of ``dac`` by a ``Snake`` with its weights."""
     for name, child in module.named_children():
         if isinstance(child, Snake1d):
             setattr(module, name, Snake(child.alpha))
@@ -176,7 +176,7 @@ def replace_snakes(module: nn.Module) -> None:
 
 
 def patch_dac(model: nn.Module, estimator: Estimator) -> nn.Module:
-    """Swap the straight-through estimator of a ``dac.DAC`` for another, in place: one line in a training script.
+    """Replace the straight-through estimator of a ``dac.DAC`` in place: one line in a training script.
 
     The estimator acts in the projected space of each codebook. Weights and their names stay; in evaluation the
     quantized value passes unchanged. A second call replaces the first one's estimator. With an estimator that is not

@@ -43,7 +43,7 @@ class DacDiscriminator(nn.Module):
             self.model = Discriminator(list(rates), list(periods), list(fft_sizes), sample_rate, list(bands))
 
     def forward(self, x: Tensor) -> list[list[Tensor]]:
-        """Give for audio ``(B, 1, L)`` the feature maps of each discriminator, its verdict last.
+        """Return the feature maps of each discriminator for audio ``(B, 1, L)``, its verdict last.
 
         Raises:
             ValueError: For audio shorter than its windows can take.

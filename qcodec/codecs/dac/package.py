@@ -27,7 +27,7 @@ __all__ = [
 
 @contextmanager
 def published_weight_norm() -> Iterator[None]:
-    """Give a context in which layers of ``dac`` are built without a warning."""
+    """Return a context in which layers of ``dac`` are built without a warning."""
     with warnings.catch_warnings():  # dac 1.0.0 was written for the function that torch has since renamed
         warnings.filterwarnings("ignore", ".*torch.nn.utils.weight_norm.* is deprecated", FutureWarning)
         yield
