@@ -129,12 +129,14 @@ class Batched:
     """Trains all systems by the package's batched path without kernels, as it is or compiled."""
 
     def __init__(self, names, seeds, device, compiled):
-        from qcodec.data.synthetic import SyntheticSource
+        from qcodec.data.rounded_gaussian import RoundedGaussian
+        from qcodec.data.stream import SyntheticStream
         from qcodec.tasks.joint_update import JointUpdate
 
         self.task = our_task(names, seeds).to(device)
         self.adam = self.task.configure_optimizers()
-        self.work = JointUpdate(SyntheticSource(device=device), self.task.seeds, dict(self.task.systems.items()))
+        stream = SyntheticStream(RoundedGaussian(), device=device)
+        self.work = JointUpdate(stream, self.task.seeds, dict(self.task.systems.items()))
         self.forward = torch.compile(self._forward, dynamic=False) if compiled else self._forward
         if compiled:  # draws stay with the generators of the members
             from qcodec.quantizers import estimators

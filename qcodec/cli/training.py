@@ -1,8 +1,6 @@
 """The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders and grids."""
 
 import logging
-import os
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,11 +22,12 @@ from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
 from qcodec.cli.config_errors import innermost
+from qcodec.cli.model import find_users_modules
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
 from qcodec.runs.grids import expand_grids
 from qcodec.runs.recipes import find_recipe, short_name
-from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, write_description
+from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, read_description, write_description
 
 _GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
 set_loader(_GRIDS, lambda text: expand_grids(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
@@ -42,8 +41,7 @@ def train(command: str, arguments: Sequence[str]) -> Path:
         ValueError: For arguments or a recipe that cannot be used, in one line.
     """
     words, recipe = _find_recipes(arguments)
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # a user's module lies beside the recipe that names it
+    find_users_modules()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with shared_folder(), warnings.catch_warnings():
         _ignore_warnings_that_do_not_apply()
@@ -203,6 +201,8 @@ def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
             if not value.startswith("{"):  # settings themselves, in JSON, as `qcodec.fit` passes them
                 path = find_recipe(value)
                 _check_yaml(path)
+                if (path.parent / METRICS).is_file():
+                    read_description(path.parent)  # raises for a run of an earlier version, whose settings differ
                 parts.append(path.stem if parts else short_name(path))
                 value = str(path)
             word = f"{flag}={value}"

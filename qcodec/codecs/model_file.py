@@ -18,7 +18,7 @@ from torch import Tensor
 from qcodec.codecs.base import AudioCodec
 from qcodec.codecs.dac.weight_file import read_weight_file, with_extras
 from qcodec.codecs.dac.weights import export_dac, load_dac
-from qcodec.quantizers.rebuild import build, settings_of
+from qcodec.quantizers.rebuild import build_as, settings_of
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.schema import CHECKPOINTS
 
@@ -135,11 +135,9 @@ def _read_own(source: Path, trust: Sequence[str]) -> ModelFile:
 def _built(source: Path, settings: Any, state: Mapping[str, Tensor], trust: Sequence[str]) -> AudioCodec:
     try:
         with torch.random.fork_rng(devices=[]):
-            codec = build(settings, trust)
+            codec: AudioCodec = build_as(AudioCodec, settings, trust)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
-    if not isinstance(codec, AudioCodec):
-        raise ValueError(f"{source} describes a {type(codec).__name__}, which is no codec of audio")
     try:
         codec.load_state_dict(dict(state))
     except RuntimeError as error:

@@ -26,13 +26,16 @@ class Codebook(Rebuildable, ABC, nn.Module):
         dim: Their dimensions, d.
         metric: By which the nearest is found; with ``cosine`` embeddings and points are brought to unit length first,
             as in the Descript Audio Codec (arXiv 2306.06546, section 3.2).
-        learned: Whether the points are a parameter, which the ``codebook`` loss trains.
     """
 
     size: int
     dim: int
     metric: Metric = "euclidean"
-    learned: bool = False
+
+    @property
+    def learned(self) -> bool:
+        """Whether the points are made of parameters, which the ``codebook`` loss trains."""
+        return next(self.parameters(), None) is not None
 
     @abstractmethod
     def vectors(self) -> Tensor:
@@ -148,8 +151,6 @@ class LearnedCodebook(Codebook):
         >>> LearnedCodebook(size=64, dim=4).quantize(torch.randn(2, 4, 10))[0].shape
         torch.Size([2, 1, 10])
     """
-
-    learned = True
 
     def __init__(self, size: int = 1024, dim: int = 8, metric: Metric = "cosine") -> None:
         super().__init__()

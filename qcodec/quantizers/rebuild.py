@@ -156,6 +156,18 @@ def build(settings: Any, trust: Sequence[str] = ()) -> Any:
         raise ValueError(f"the settings {sorted(arguments)} do not fit {kind.__name__}: {error}") from None
 
 
+def build_as(kind: type, settings: Any, trust: Sequence[str] = ()) -> Any:
+    """Build what ``settings_of`` described, which must be of a class or a subclass of it.
+
+    Raises:
+        ValueError: For another class, and as ``build`` does.
+    """
+    part = build(settings, trust)
+    if not isinstance(part, kind):
+        raise ValueError(f"it describes a {type(part).__name__}, which is no {kind.__name__}")
+    return part
+
+
 def _class_of(path: Any, trust: Sequence[str]) -> type:
     module, _, name = str(path).rpartition(".")
     if not any(module == root or module.startswith(f"{root}.") for root in ("qcodec", *trust)):

@@ -12,7 +12,9 @@ from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.data.stream import SyntheticStream
 from qcodec.data.synthetic import DrawBlock
 from qcodec.functional import mean_absolute, mean_squared_error
-from qcodec.quantizers.base import QuantizerOutput
+from qcodec.losses.weights import LossWeights
+from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.quantizers.checks import check_is
 from qcodec.rate import effective_bits, empirical_entropy
 from qcodec.runs.schema import BY_SEED, RunDescription
 from qcodec.schedules import Constant, Schedule
@@ -282,7 +284,10 @@ def _check_systems(systems: Mapping[str, System], seeds: int) -> None:
         raise ValueError("there is no system to train: name at least one under `systems`")
     if seeds < 1:
         raise ValueError(f"seeds={seeds} trains nothing: choose 1 or more")
-    for name in systems:
+    for name, system in systems.items():
+        check_is(system, System, f"systems[{name!r}]")
+        check_is(system.quantizer, Quantizer, f"systems[{name!r}].quantizer")
+        check_is(system.losses, LossWeights, f"systems[{name!r}].losses")
         if not name or set(name) & set("/. "):
             raise ValueError(f"the system name {name!r} holds '/', '.' or a space, or is empty: use letters, digits, _")
         if hasattr(nn.ModuleDict, name):

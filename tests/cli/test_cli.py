@@ -47,7 +47,7 @@ def test_a_fit_leaves_its_settings_its_metrics_and_a_checkpoint(tmp_path):
     assert fit("--run_dir=run", epochs=2) == 0
     assert [row["step"] for row in table(tmp_path / "run/metrics.csv")] == ["4", "8"]
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
-    assert config["data"]["init_args"]["frames"] == 50
+    assert config["data"]["init_args"]["source"]["init_args"]["frames"] == 50
     assert "run_dir" not in config
     checkpoint = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 8
@@ -180,7 +180,9 @@ def test_a_recipe_that_is_no_yaml_is_named(capsys, tmp_path):
 
 
 GRID = """\
-data: {class_path: qcodec.data.synthetic.SyntheticBits}
+data:
+  class_path: qcodec.data.synthetic.SyntheticBits
+  init_args: {source: {class_path: qcodec.data.rounded_gaussian.RoundedGaussian}}
 model:
   class_path: qcodec.tasks.surrogate.SurrogateTask
   init_args:

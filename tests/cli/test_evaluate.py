@@ -101,3 +101,13 @@ def test_a_recording_too_short_to_compare_is_named(codecs, audio, tmp_path, caps
     soundfile.write(tmp_path / "in" / "short.wav", audio[:500].numpy(), 16000, subtype="FLOAT")
     assert main(["evaluate", "in", "--checkpoint", "cbr.pth", "--device", "cpu"]) == 1
     assert "short.wav: the signals have 500 samples" in capsys.readouterr().err
+
+
+def test_eleven_models_are_measured_and_drawn(codecs, audio, tmp_path):
+    models = [f"{index}.pth" for index in range(11)]
+    for name in models:
+        (tmp_path / name).write_bytes((tmp_path / "cbr.pth").read_bytes())
+    words = ["--checkpoint", *models, "--device", "cpu", "--points", "2"]
+    assert main(["evaluate", "in/b.wav", *words]) == 0
+    assert {row["model"] for row in table(tmp_path / "evaluation/evaluation.csv")} == {str(n) for n in range(11)}
+    assert (tmp_path / "evaluation/rate_mel.png").stat().st_size > 10_000

@@ -99,10 +99,10 @@ def of(path, **arguments):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (None, "a NoneType, which is no codec of audio"),
+        (None, "a NoneType, which is no AudioCodec"),
         (of(DAC, encoder_dmi=3), "the settings .* do not fit DacCodec: .*encoder_dmi"),
         (of(DAC), "its weights do not fit its settings: "),
-        (of("qcodec.codecs.surrogate.SurrogateCodec"), "a SurrogateCodec, which is no codec of audio"),
+        (of("qcodec.codecs.surrogate.SurrogateCodec"), "a SurrogateCodec, which is no AudioCodec"),
         (of("nowhere.Codec"), "made of nowhere.Codec, which is not of qcodec: .* --trust nowhere"),
         ({"error": "f.<locals>.C is defined inside a function"}, "cannot tell what its codec is made of: f.<locals>"),
     ],

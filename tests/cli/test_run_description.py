@@ -69,3 +69,14 @@ def test_a_strangers_task_says_what_its_run_is_or_is_of_another_kind(tmp_path, m
     assert main(["report", "run"]) == 0
     assert (tmp_path / "run/figures/snr.png").is_file()
     assert (kind == "other") == (run.description == RunDescription("other"))
+
+
+def test_settings_of_a_run_of_an_earlier_version_are_refused_in_one_line(tmp_path, capsys):
+    run = tmp_path / "old"
+    run.mkdir()
+    (run / "metrics.csv").write_text("epoch,step,mse\n0,10,0.5\n")
+    (run / "config.yaml").write_text("model: {class_path: qcodec.tasks.schedules.Gone}\n")
+    assert main(["fit", "--config", "old/config.yaml", "--ckpt_path", "old/checkpoints/last.ckpt"]) == 1
+    (line, *_) = capsys.readouterr().err.splitlines()
+    assert "one of an earlier version of qcodec" in line
+    assert line.endswith("run its recipe again")

@@ -80,7 +80,7 @@ QUANTIZERS = {
     "scalar2": lambda: ScalarQuantizer(2),
     "scalar3": lambda: ScalarQuantizer(3),
     **{f"scalar4_{name}": lambda make=make: ScalarQuantizer(estimator=make()) for name, make in ESTIMATORS.items()},
-    **{f"fsq_{name}": lambda make=make: FSQ((8, 5, 4, 3) * 2, make()) for name, make in GRADIENT.items()},
+    **{f"fsq_{name}": lambda name=name: FSQ((8, 5, 4, 3) * 2, GRADIENT[name]()) for name in FEW if name in GRADIENT},
     "fsq_even": lambda: FSQ(4),
     **{
         f"dithered_{name}": lambda make=make: AnnealedDither(ScalarQuantizer(estimator=make()), 0.3, 5)
@@ -99,19 +99,19 @@ QUANTIZERS = {
             site, (8, 3, 20, 3), make(), path
         )
         for site, path, (name, make) in itertools.product(SITES, PATHS, ESTIMATORS.items())
-        if name in ("ste", "mste_sample")
+        if name == ("ste" if path == "attached" else "mste_sample")
     },
     **{
         f"residual_{allocator}_{name}": lambda allocator=allocator, make=make: residual_vq(
             8, 3, 20, [2, 4, 3], ALLOCATORS[allocator](), make()
         )
         for allocator, (name, make) in itertools.product(ALLOCATORS, ESTIMATORS.items())
-        if name in FEW
+        if name in FEW and (allocator != "importance_detached" or name == "ste")
     },
     **{
         f"residual_{codebook}_{name}": lambda c=codebook, make=make: ResidualVQ(stages(c, make), importance())
         for codebook, (name, make) in itertools.product(CODEBOOKS, ESTIMATORS.items())
-        if codebook != "learned" and name in FEW
+        if codebook == "ema" and name in FEW
     },
     "residual_mixed": lambda: ResidualVQ([*stages("ema", STE, 1), FactorizedVQ(8, LearnedCodebook(64, 2), DiVeQ())]),
 }

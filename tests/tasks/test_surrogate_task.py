@@ -233,12 +233,26 @@ def test_a_bad_setting_is_named_with_its_remedy(settings, message):
         SurrogateTask(**settings)
 
 
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [
+        ({}, r"systems\['a'\] is a dict: give a System object"),
+        (System, r"systems\['a'\] is the class System: give an object, System\(...\)"),
+        (System(Identity), r"systems\['a'\].quantizer is the class Identity: give an object, Identity\(...\)"),
+        (System(Identity(), {"commitment": 0.1}), r"systems\['a'\].losses is a dict: give a LossWeights object"),
+    ],
+)
+def test_a_dict_or_a_class_in_place_of_an_object_is_told(system, message):
+    with pytest.raises(TypeError, match=message):
+        SurrogateTask({"a": system})
+
+
 def test_a_run_states_the_theory_of_its_data():
-    stated = make(["none"], features=7).describe(SyntheticBits(features=7, levels=2))
+    stated = make(["none"], features=7).describe(SyntheticBits(RoundedGaussian(features=7, levels=2)))
     assert stated.kind == "surrogate"
     assert (stated.bound.bits[0], stated.bound.bits[-1]) == (0, pytest.approx(7))
     assert (stated.bound.distortion[0], stated.bound.distortion[-1]) == (pytest.approx(0.25), 0)
-    observed = SyntheticBits(features=7, levels=2).source.draw(0)[1]
+    observed = SyntheticStream(RoundedGaussian(features=7, levels=2), split="val").draw(0)[1]
     known = (nearest_level(observed, 2)[1] - observed).square().mean().item()
     assert stated.references == {
         "zero information": pytest.approx(0.25),
@@ -249,7 +263,7 @@ def test_a_run_states_the_theory_of_its_data():
 def test_a_run_states_what_each_of_its_metrics_is(tmp_path):
     task = make(["none", "sq_mste"])
     logger = MetricsCSV(tmp_path)
-    data = SyntheticBits(frames=64, updates_per_epoch=4, held_out_draws=2)
+    data = SyntheticBits(RoundedGaussian(frames=64), updates_per_epoch=4, held_out_draws=2)
     Trainer(
         max_epochs=1, accelerator="cpu", logger=logger, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,

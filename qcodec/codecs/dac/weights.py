@@ -14,7 +14,7 @@ from qcodec.codecs.dac.package import DAC, published_weight_norm
 from qcodec.codecs.dac.weight_file import WeightFile, read_weight_file
 from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
 from qcodec.quantizers.estimators import Estimator
-from qcodec.quantizers.rebuild import build, settings_of
+from qcodec.quantizers.rebuild import build_as, settings_of
 from qcodec.quantizers.residual import residual_vq
 
 _ALLOCATOR = "quantizer.allocator."  # what the names of an allocator's weights begin with
@@ -71,11 +71,9 @@ def _allocator_of(file: WeightFile, dropout: float, path: str | PathLike[str]) -
     if isinstance(settings, dict) and set(settings) >= {"name"}:
         raise ValueError(f"{path} was written by an earlier version of qcodec: export its checkpoint again")
     try:
-        allocator = build(settings)
+        allocator: RateAllocator = build_as(RateAllocator, settings)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    if not isinstance(allocator, RateAllocator):
-        raise ValueError(f"{path}: a {type(allocator).__name__} is no rate allocator")
     return allocator
 
 
@@ -105,7 +103,7 @@ def export_dac(
     deployed = codec.quantizer.deployed()
     settings = settings_of(deployed.allocator)
     try:
-        allocator = build(settings)
+        allocator = build_as(RateAllocator, settings)
     except ValueError as error:
         raise ValueError(
             f"{error}; or write a file of qcodec's own, which ends in .safetensors, or exchange it first, as in "

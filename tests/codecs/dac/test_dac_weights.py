@@ -144,12 +144,12 @@ def of(path, **arguments):
     [
         (of("os.system", command="echo"), "made of os.system, which is not of qcodec"),
         (of("qcodec.cli.main", args=["--help"]), "qcodec.cli.main is no part of a codec: it is refused"),
-        (of("qcodec.quantizers.levels.UniformLevels"), "a UniformLevels is no rate allocator"),
+        (of("qcodec.quantizers.levels.UniformLevels"), "a UniformLevels, which is no RateAllocator"),
         (of(MASK, chanels=3), "do not fit ImportanceMask"),
         (of(MASK, channels=16, sharpness=-1.0), "sharpness=-1.0 makes no step"),
         (of(MASK, channels=16, widths=[3]), "weights do not fit the sizes"),
         (of("qcodec.quantizers.importance.Missing"), "there is no class qcodec.quantizers.importance.Missing"),
-        (["ImportanceMask"], "a list is no rate allocator"),
+        (["ImportanceMask"], "a list, which is no RateAllocator"),
         ({"name": "CodebookDropout", "probability": 0.5}, "was written by an earlier version of qcodec"),
     ],
 )

@@ -1,0 +1,50 @@
+"""An EMA codebook over two ranks, in real processes."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import torch
+
+from qcodec import EMACodebook
+
+SCRIPT = """
+import os, torch
+from torch import distributed
+from qcodec import EMACodebook
+start, frames = torch.load("start.pt"), torch.load("frames.pt")
+codebooks = [EMACodebook(6, 2, decay=0.5, least=least) for least in (0.0, 0.9)]  # built before there are ranks
+rank = int(os.environ["RANK"])
+distributed.init_process_group("gloo")
+for codebook in codebooks:
+    codebook.load_state_dict(start)
+    for both in frames:
+        own = both.chunk(2)[rank]
+        codebook.observe(own, codebook.nearest(own.t()[None])[0, 0])
+torch.save([codebook.state_dict() for codebook in codebooks], f"end{rank}.pt")
+"""
+
+
+def test_two_ranks_learn_what_one_learns_from_both_batches_and_restart_the_same_points(tmp_path):
+    torch.manual_seed(0)
+    codebook, frames = EMACodebook(6, 2, decay=0.5, least=0.0), torch.randn(4, 60, 2)
+    torch.save(codebook.state_dict(), tmp_path / "start.pt")
+    torch.save(frames, tmp_path / "frames.pt")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", SCRIPT], env=common | {"RANK": str(rank)}, cwd=tmp_path)
+        for rank in range(2)
+    ]
+    assert [rank.wait(100) for rank in ranks] == [0, 0]
+    (plain, restarted), (plain_too, restarted_too) = (torch.load(tmp_path / f"end{rank}.pt") for rank in range(2))
+    for both in frames:
+        codebook.observe(both, codebook.nearest(both.t()[None])[0, 0])
+    for name, value in codebook.state_dict().items():
+        torch.testing.assert_close(plain[name], value)
+        assert torch.equal(plain[name], plain_too[name])
+        assert torch.equal(restarted[name], restarted_too[name])
+    assert not torch.equal(restarted["weight"], plain["weight"])
