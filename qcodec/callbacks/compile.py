@@ -14,7 +14,7 @@ _METHODS = ("embed", "synthesize")
 
 @final
 class Compile(Callback):
-    """Lets ``torch.compile`` compile the codec's ``embed`` and ``synthesize`` for the updates of a fit.
+    """Compiles the codec's ``embed`` and ``synthesize`` by ``torch.compile`` for the updates of a fit.
 
     What lies between and after them, the quantizer in float32, losses, discriminator and optimizer, runs as ever, and
     so do validation and all else outside of training, whose lengths differ. Weights, their names, checkpoints and

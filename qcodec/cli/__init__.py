@@ -28,7 +28,8 @@ commands:
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
 
-`qcodec COMMAND --help` tells more. QCODEC_TRACEBACK=1 shows where an error came from.
+FILE is a run's folder, its checkpoint, or what `export` wrote. `qcodec COMMAND --help` tells more.
+QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
 # each a module of this package, with a function of that name
