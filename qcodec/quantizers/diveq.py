@@ -12,7 +12,7 @@ from qcodec.random_streams import normal_like
 
 @final
 class DiVeQ(GradientEstimator):
-    r"""Differentiable vector quantization, DiVeQ (arXiv 2509.26469, eq. 8).
+    r"""Differentiable vector quantization, DiVeQ (arXiv 2509.26469).
 
     With ``c`` the nearest point and ``v ~ N(0, variance I)`` drawn for each frame, the decoder sees
     ``z + ||c - z|| sg[u / ||u||]`` with ``u = v + c - z``, norms over the features of a frame: nearly ``c``. The

@@ -13,7 +13,7 @@ from qcodec.random_streams import uniform_like
 
 @final
 class GumbelSoftmax(Estimator):
-    """Gumbel-softmax over a codebook (arXiv 1611.01144, eq. 2), as in VQ-wav2vec and the dVAE, without a straight pass.
+    """Gumbel-softmax over a codebook (arXiv 1611.01144, eq. 2), the soft form, as the dVAE of arXiv 2102.12092 trains.
 
     With ``theta = sharpness * logits`` (minus squared distances), Gumbel noise ``G`` and ``p = softmax((theta + G) /
     temperature)``, the decoder sees the mean of all points by ``p``, to which gradients pass, of the embedding and of
