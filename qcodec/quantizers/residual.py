@@ -130,11 +130,12 @@ class ResidualVQ(Quantizer):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the embedding ``(B, D, T)`` of codes ``(B, n, T)``, ``n`` up to N_q; -1 adds nothing."""
-        check_codes(codes, "ResidualVQ", max(stage.size for stage in self.stages), lowest=-1)
+        check_codes(codes, "ResidualVQ")
         if not 1 <= codes.shape[1] <= self.n_codebooks:
             raise ValueError(
                 f"ResidualVQ has {self.n_codebooks} stages, not {codes.shape[1]}: decode with what encoded"
             )
+        check_codes(codes, "ResidualVQ", [stage.size for stage in self.stages], lowest=-1)
         z_hat = torch.zeros((), dtype=self.stages[0].dtype, device=codes.device)
         with full_precision(codes):
             for stage, code in zip(self.stages, codes.unbind(1), strict=False):
@@ -142,7 +143,7 @@ class ResidualVQ(Quantizer):
         return z_hat
 
     def _quantize(self, z: Tensor, allocation: Allocation) -> QuantizerOutput:
-        stages = self.stages[: allocation.stages]
+        stages = self.stages[: max(1, allocation.stages)]  # where nothing is sent the first gives the shapes
         residual = z.to(stages[0].dtype)
         mask = allocation.mask.to(residual.dtype)
         z_hat = z_q = residual.new_zeros(())

@@ -59,6 +59,10 @@ class _CodebookQuantizer(FrameQuantizer, ABC):
         """Project the points of codes back."""
         return self.restore(self.codebook.lookup(codes.unsqueeze(1)))
 
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return that of the codebook: what is found in it, and how gradients pass, does not matter."""
+        return {f"codebook.{name}": value for name, value in self.codebook.decoder_identity().items()}
+
     @final
     def observe(self, output: FrameOutput, sent: Tensor) -> None:
         """Pass the vectors that were looked up and are sent to the codebook."""
@@ -138,8 +142,9 @@ class FactorizedVQ(_CodebookQuantizer):
         return embedding
 
     def decoder_identity(self) -> Mapping[str, Any]:
-        """Return all tensors but those of the input projection."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith("in_proj.")}
+        """Return those of the codebook and of the projection back."""
+        back = {f"out_proj.{name}": value for name, value in self.out_proj.state_dict().items()}
+        return {**super().decoder_identity(), **back}
 
     def dac_arguments(self) -> Mapping[str, Any] | None:
         """Return those of a residual quantizer of this one stage."""
