@@ -24,7 +24,7 @@ from qcodec.runs.schema import CHECKPOINTS
 
 OWN = ".safetensors"
 SETTINGS = "codec"  # in a checkpoint, and in the metadata of a file of qcodec's own
-_EXTRA = "extra."  # what the names of tensors beside the weights begin with
+_EXTRA = ".extra."  # begins the names of tensors beside the weights; no name of a weight begins with a dot
 
 
 @final

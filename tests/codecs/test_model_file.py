@@ -6,18 +6,21 @@ import pytest
 import torch
 
 from qcodec import (
+    AudioCodec,
     CodebookDropout,
     DacCodec,
     DiVeQ,
     EMACodebook,
+    Embedding,
     FactorizedVQ,
     LearnedCodebook,
     Levels,
+    Quantizer,
     ResidualVQ,
     VectorQuantizer,
 )
 from qcodec.bitstream.fingerprint import fingerprint
-from qcodec.codecs.model_file import ModelFile, load_codec, write_model
+from qcodec.codecs.model_file import ModelFile, load_codec, read_model, write_model
 
 
 def codec_of(quantizer):
@@ -87,3 +90,30 @@ def test_codes_of_a_codec_in_training_are_those_of_evaluation_and_leave_it_as_it
     assert all(torch.equal(value, before[name]) for name, value in codec.state_dict().items())
     assert torch.equal(codec.encode(audio, level=3), codes)
     assert torch.equal(codec.eval().encode(audio), codes)
+
+
+class Extra(AudioCodec):
+    """A codec with weights called `extra`."""
+
+    hop_length, channels = 40, 8
+
+    def __init__(self, quantizer: Quantizer):
+        super().__init__()
+        self.quantizer, self.sample_rate = quantizer, 16000
+        self.front, self.extra = torch.nn.Linear(40, 8), torch.nn.Linear(8, 40)
+
+    def embed(self, x):
+        z = self.front(x.view(len(x), -1, 40)).transpose(1, 2)
+        return Embedding(z, z)
+
+    def synthesize(self, z_hat):
+        return self.extra(z_hat.transpose(1, 2)).flatten(1)[:, None]
+
+
+def test_a_codecs_own_weights_are_told_from_what_lies_beside_them_whatever_their_names(tmp_path):
+    codec, path = Extra(VectorQuantizer(LearnedCodebook(size=16, dim=8))).eval(), tmp_path / "x.safetensors"
+    with path.open("wb") as file:
+        write_model(file, path.name, ModelFile(codec, {"tables": torch.ones(2)}))
+    model, audio = read_model(path, [__name__]), torch.randn(1, 1, 400)
+    assert torch.equal(model.codec(audio).audio, codec(audio).audio)
+    assert list(model.extras) == ["tables"]
