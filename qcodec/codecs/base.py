@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
 from qcodec.quantizers.receptive_field import ReceptiveField
 
@@ -112,8 +113,9 @@ class AudioCodec(Codec):
         """Return the audio ``(B, 1, T * hop_length)`` of codes ``(B, N, T)``.
 
         Raises:
-            TypeError: For an embedding, which is for ``synthesize``.
+            TypeError: For an embedding, which is for ``synthesize``, or another object.
         """
+        check_is(codes, Tensor, "codes")
         if codes.is_floating_point():
             raise TypeError(f"codes are whole numbers, not {codes.dtype}: give an embedding to `synthesize` instead")
         with _evaluating(self):

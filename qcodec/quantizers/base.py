@@ -9,6 +9,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from qcodec.quantizers.allocators import RateAllocator
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
 from qcodec.quantizers.receptive_field import ReceptiveField
 
@@ -142,6 +143,7 @@ class QuantizerWrapper(Quantizer, ABC):
 
     def __init__(self, quantizer: Quantizer) -> None:
         super().__init__()
+        check_is(quantizer, Quantizer, "quantizer")
         self.quantizer = quantizer
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from qcodec.layers.weight_norm import full_precision
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.estimators import STE, GradientEstimator
 from qcodec.quantizers.receptive_field import ReceptiveField
 from qcodec.rate import code_bits
@@ -51,6 +52,7 @@ class FSQ(Quantizer):
         if min([levels] if isinstance(levels, int) else levels, default=0) < 2:
             raise ValueError(f"levels={levels} carry no information: give 2 or more for each channel")
         self.estimator = STE() if estimator is None else estimator
+        check_is(self.estimator, GradientEstimator, "estimator")
         for name, values in _constants([levels] if isinstance(levels, int) else levels).items():
             self.register_buffer(name, values, persistent=False)
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from qcodec.layers.weight_norm import full_precision
 from qcodec.quantizers.allocators import AllCodebooks, Allocation, RateAllocator
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.codebooks import LearnedCodebook
 from qcodec.quantizers.estimators import STE, Estimator
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer, check_channels
@@ -58,6 +59,8 @@ class ResidualVQ(Quantizer):
         residual: ResidualPath = "attached",
     ) -> None:
         super().__init__()
+        for index, stage in enumerate(stages):
+            check_is(stage, FrameQuantizer, f"stages[{index}]")
         dims = sorted({stage.dim for stage in stages if stage.dim is not None})
         if not stages or len(dims) > 1:
             raise ValueError(f"{len(stages)} stages for embeddings of {dims or 'no'} channels: give stages of one dim")
@@ -65,6 +68,7 @@ class ResidualVQ(Quantizer):
             raise ValueError(f"residual {residual!r} is unknown: choose 'attached', 'output_detached' or 'detached'")
         self.dim, self.residual = dims[0] if dims else None, residual
         self.allocator = AllCodebooks() if allocator is None else allocator
+        check_is(self.allocator, RateAllocator, "allocator")
         self.quantizers = nn.ModuleList(stages)  # named as in dac.nn.quantize.ResidualVectorQuantize
 
     @property
