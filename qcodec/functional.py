@@ -90,7 +90,7 @@ def nearest_code(z: Tensor, codebook: Tensor, metric: str = "cosine") -> tuple[T
 
 
 def mean_absolute(z: Tensor) -> Tensor:
-    """Mean absolute value per sample of ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
+    """Return the mean absolute value per sample of ``(B, D, T)``, the MA-E of arXiv 2502.04770, section 4: ``(B,)``."""
     if not z.requires_grad and (rows := rows_apart(z, (1, 2))) and (kernels := elementwise(z)):
         return kernels.mean_absolute(z, rows)
     total: Tensor = torch.linalg.vector_norm(z, ord=1, dim=(1, 2))
@@ -98,7 +98,7 @@ def mean_absolute(z: Tensor) -> Tensor:
 
 
 def mean_squared_error(x: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error per sample of ``(B, D, T)`` tensors, ``(B,)``; ``target`` gets no gradient.
+    """Return the mean squared error per sample of ``(B, D, T)`` tensors, ``(B,)``; ``target`` gets no gradient.
 
     There may be fewer targets, ``(S, D, T)``, where ``S`` divides ``B``: sample ``b`` is then held against target
     ``b % S``.

@@ -11,7 +11,7 @@ from qcodec.functional import level_value
 
 
 def code_bits(size: int) -> float:
-    """Bits of one code of ``size`` equally likely values: ``log2(size)``.
+    """Return the bits of one code of ``size`` equally likely values, ``log2(size)``.
 
     Example:
         >>> code_bits(1024)
@@ -21,7 +21,7 @@ def code_bits(size: int) -> float:
 
 
 def side_bits(stages: int) -> float:
-    """Bits per frame that tell which number of leading stages, 1 to ``stages``, was sent: ``log2(stages)``.
+    """Return the bits per frame that tell how many leading stages, 1 to ``stages``, were sent, ``log2(stages)``.
 
     Needed only where the number differs from frame to frame; a number for a whole clip stands in a file's header. A
     format that gives each frame a field of its own rounds up.
@@ -34,7 +34,7 @@ def side_bits(stages: int) -> float:
 
 
 def empirical_entropy(codes: Tensor) -> Tensor:
-    """Entropy of codes ``(B, N_q, T)`` in bits per frame, ``(B,)``: each stage's histogram over T, stages added up.
+    """Return the entropy of codes ``(B, N_q, T)`` in bits per frame, ``(B,)``: that of each stage over T, added up.
 
     What an ideal entropy coder with one static table per stage would spend. Codes of -1 (nothing sent) count as one
     more symbol, as a decoder must learn of them too. NaN where T is less than four times the number of symbols: so

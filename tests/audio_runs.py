@@ -45,9 +45,9 @@ class Peak(CodecMetric):
         return self.mean.compute()
 
 
-def adversary():
+def adversary(**settings):
     torch.manual_seed(1)
-    return Adversary(Layers())
+    return Adversary(Layers(), **settings)
 
 
 def make_codec(estimator=None, allocator=None):

@@ -10,12 +10,12 @@ if not torch.cuda.is_available():
 
 
 @pytest.fixture(autouse=True)
-def _apart_from_the_outside(monkeypatch, tmp_path):
-    """No account, no user's settings, no files left behind."""
+def _apart_from_the_outside(monkeypatch, tmp_path, tmp_path_factory):
+    """No account, no user's settings, no files left behind; what is compiled once serves every test."""
     for name in [n for n in os.environ if n.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     monkeypatch.delenv("QCODEC_RUN_DIR", raising=False)
-    monkeypatch.setenv("QCODEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("QCODEC_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.chdir(tmp_path)

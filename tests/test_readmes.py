@@ -118,10 +118,9 @@ def only_parsing(monkeypatch):
 
 
 @pytest.fixture
-def of_the_reader(monkeypatch, tmp_path, tmp_path_factory):
+def of_the_reader(monkeypatch, tmp_path):
     """Return what writes the files that a README has its reader write, to a folder that modules are found in."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("QCODEC_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))  # what is compiled once
 
     def write(file):
         for block in blocks(file):

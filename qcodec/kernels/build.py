@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 
 def suits(*tensors: Tensor) -> bool:
-    """Whether C++ kernels may take these tensors: plain float32 on the CPU, and not switched off."""
+    """Return whether C++ kernels may take these tensors: plain float32 on the CPU, and not switched off."""
     return all(t.dtype == torch.float32 and t.is_cpu for t in tensors) and untransformed(*tensors)
 
 
 def untransformed(*tensors: Tensor) -> bool:
-    """Whether kernels, which PyTorch cannot trace, may take these tensors, and are not switched off."""
+    """Return whether kernels, which PyTorch cannot trace, may take these tensors, and are not switched off."""
     if any(type(t) not in (Tensor, nn.Parameter) or t.numel() == 0 for t in tensors):
         return False
     transformed = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()

@@ -16,7 +16,7 @@ SLOW_SURROGATE = "the surrogate codec takes several times longer"
 
 
 def on_gpu(*tensors: Tensor, dtypes: Sequence[torch.dtype] = (torch.float32,)) -> bool:
-    """Whether kernels may take these tensors as they lie: contiguous, on one GPU, and not switched off."""
+    """Return whether kernels may take these tensors as they lie: contiguous, on one GPU, and not switched off."""
     device = tensors[0].device
     fit = all(t.dtype in dtypes and t.device == device and t.is_contiguous() for t in tensors)
     return device.type == "cuda" and fit and untransformed(*tensors)

@@ -24,6 +24,12 @@ class Adversary(nn.Module):
     Args:
         discriminator: Returns for audio ``(B, 1, L)`` a list of feature maps for each of its discriminators, as
             ``qcodec.codecs.dac.discriminator.DacDiscriminator`` does.
+        clip: Largest norm of the gradient of all the discriminator's weights; longer ones are brought to it.
+        starts_at: Update at which it takes part. Until then it does not learn and its losses are zero: for codecs that
+            are trained already, whose discriminator was not kept.
+
+    Raises:
+        ValueError: For a norm that is not above zero, or a negative number of updates.
 
     Example:
         >>> class OneLayer(nn.Module):
@@ -39,9 +45,13 @@ class Adversary(nn.Module):
         tensor(1.)
     """
 
-    def __init__(self, discriminator: nn.Module) -> None:
+    def __init__(self, discriminator: nn.Module, clip: float = 10.0, starts_at: int = 0) -> None:
         super().__init__()
-        self.discriminator = discriminator
+        if not clip > 0:
+            raise ValueError(f"clip={clip}: a norm of 0 would stop the discriminator's training")
+        if starts_at < 0:
+            raise ValueError(f"starts_at={starts_at} is no number of updates: give 0 or more")
+        self.discriminator, self.clip, self.starts_at = discriminator, float(clip), starts_at
 
     def discriminator_loss(self, fake: Tensor, real: Tensor) -> Tensor:
         """Compute the discriminator's loss, a scalar; no gradient reaches either signal.

@@ -64,15 +64,12 @@ class AudioTask(LightningModule):
         schedule: Learning rate; 1e-4 that shrinks by 0.999996 an update if left out.
         clip: Largest norm of the gradient of all the codec's weights; longer ones are brought to it.
         adversary: Discriminator that the codec is trained against; none if left out.
-        adversary_from: Updates before the adversary takes part. Until then it does not learn and its losses are zero:
-            for codecs that are trained already, whose discriminator was not kept.
-        adversary_clip: As ``clip``, for the discriminator.
         seed: Seed of the random numbers that quantizer and allocator draw.
         metrics: Further metrics, beside the built-in ones.
 
     Raises:
         TypeError: For a class or a dict in place of an object.
-        ValueError: For a norm that is not above zero, a negative number of updates, or two metrics of one name.
+        ValueError: For a norm that is not above zero, or two metrics of one name.
     """
 
     def __init__(
@@ -82,8 +79,6 @@ class AudioTask(LightningModule):
         schedule: Schedule | None = None,
         clip: float = 1000.0,
         adversary: Adversary | None = None,
-        adversary_from: int = 0,
-        adversary_clip: float = 10.0,
         seed: int = 0,
         metrics: list[CodecMetric] | None = None,
     ) -> None:
@@ -91,13 +86,10 @@ class AudioTask(LightningModule):
         self.schedule = Exponential() if schedule is None else schedule
         further = [] if metrics is None else list(metrics)
         _check(codec, losses, self.schedule, adversary, further)
-        if not (clip > 0 and adversary_clip > 0):
-            raise ValueError(f"clip={clip} and adversary_clip={adversary_clip}: a norm of 0 would stop all training")
-        if adversary_from < 0:
-            raise ValueError(f"adversary_from={adversary_from} is no number of updates: give 0 or more")
+        if not clip > 0:
+            raise ValueError(f"clip={clip}: a norm of 0 would stop all training")
         self.automatic_optimization = False
-        self.codec, self.losses, self.clip, self.seed = codec, losses, float(clip), seed
-        self.adversary, self.adversary_from, self.adversary_clip = adversary, adversary_from, float(adversary_clip)
+        self.codec, self.losses, self.clip, self.adversary, self.seed = codec, losses, float(clip), adversary, seed
         self.mel = MelLoss(codec.sample_rate)
         names = list(dict.fromkeys([*losses.by_name(), *(metric.name for metric in (*_HELD_OUT, *_TRAINING))]))
         every = [*built_in(codec), *further]
@@ -172,16 +164,16 @@ class AudioTask(LightningModule):
         return total
 
     def _discriminate(self, output: AudioOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
-        """Update the discriminator, from ``adversary_from`` on; return its loss and the norm of its gradient."""
-        if self.adversary is None or update < self.adversary_from:
+        """Update the discriminator, from its first on; return its loss and the norm of its gradient."""
+        if self.adversary is None or update < self.adversary.starts_at:
             return {}
         loss = self.adversary.discriminator_loss(output.audio, audio)
         self.manual_backward(loss)
-        norm, _ = self._update(1, self.adversary, self.adversary_clip, update)
+        norm, _ = self._update(1, self.adversary, self.adversary.clip, update)
         return {"discriminator": loss, "discriminator_grad_norm": norm}
 
     def _adversarial_losses(self, output: AudioOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
-        if self.adversary is None or update < self.adversary_from:
+        if self.adversary is None or update < self.adversary.starts_at:
             return dict.fromkeys(("adversarial", "feature_matching"), audio.new_zeros(()))
         return self.adversary.generator_losses(output.audio, audio)
 

@@ -99,7 +99,7 @@ class SurrogateTask(LightningModule):
         return describe_run(getattr(data, "source", None))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam with its default betas, as in arXiv 2502.04770, section 4."""
+        """Return Adam with its default betas, as in arXiv 2502.04770, section 4."""
         groups: dict[Schedule, list[nn.Parameter]] = {}  # systems of one schedule share a call of the optimizer
         for schedule, system in zip(self.schedules, self.systems.values(), strict=True):
             groups.setdefault(schedule, []).extend(system.parameters())

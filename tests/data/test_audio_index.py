@@ -11,7 +11,8 @@ from qcodec.data.audio_index import AudioFile, index_audio
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("QCODEC_CACHE", str(tmp_path / "cache"))
     for name in ("a.wav", "b/c.flac", "b/d.ogg", "e.mp3", "f.WAV"):
         write_noise(tmp_path / "audio" / name)
     (tmp_path / "audio" / "notes.txt").write_text("no audio")

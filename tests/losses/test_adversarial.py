@@ -143,3 +143,9 @@ def test_discriminators_of_scales_alone_take_any_crop():
 def test_a_bad_argument_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(("settings", "message"), [({"clip": 0.0}, "clip=0.0"), ({"starts_at": -1}, "starts_at=-1")])
+def test_a_bad_setting_is_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Adversary(tiny(), **settings)

@@ -159,7 +159,7 @@ def test_in_mixed_precision_the_quantizer_works_in_full(tmp_path):
 
 def test_the_adversary_waits_for_its_update(tmp_path):
     with_it = LossWeights(mel=15.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0)
-    late = make_task(with_it, adversary=adversary(), adversary_from=4)
+    late = make_task(with_it, adversary=adversary(starts_at=4))
     alone, at_once = make_task(), make_task(with_it, adversary=adversary())
     fit(alone, updates=4)
     fit(late, updates=4, logger=MetricsCSV(tmp_path))
@@ -168,7 +168,7 @@ def test_the_adversary_waits_for_its_update(tmp_path):
     assert all(map(torch.equal, late.adversary.parameters(), adversary().parameters()))
     assert not any(map(torch.equal, at_once.adversary.parameters(), adversary().parameters()))
     assert not all(map(torch.equal, at_once.codec.parameters(), alone.codec.parameters()))
-    fit(make_task(with_it, adversary=adversary(), adversary_from=4), updates=8, logger=MetricsCSV(tmp_path / "on"))
+    fit(make_task(with_it, adversary=adversary(starts_at=4)), updates=8, logger=MetricsCSV(tmp_path / "on"))
     first, second = (row for row in rows(tmp_path / "on") if row["mel"])
     assert (first["discriminator"], float(first["adversarial"])) == ("", 0.0)
     assert float(second["discriminator"]) > 0
@@ -180,8 +180,7 @@ def test_a_codec_and_its_discriminator_train_as_two_textbook_loops():
     task = make_task(
         LossWeights(mel=15.0, adversarial=1.0, feature_matching=2.0),
         make_codec(allocator=AllCodebooks()),
-        adversary=adversary(),
-        adversary_clip=0.01,
+        adversary=adversary(clip=0.01),
     )
     fit(task, updates=3)
     mel = MelLoss(16000)
@@ -292,8 +291,7 @@ def test_the_rate_shrinks_by_one_factor_an_update():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"clip": 0.0}, "clip=0.0 and adversary_clip=10.0: a norm of 0 would stop all training"),
-        ({"adversary_from": -1}, "adversary_from=-1 is no number of updates"),
+        ({"clip": 0.0}, r"clip=0\.0: a norm of 0 would stop all training"),
         (
             {"losses": LossWeights(mel=1.0, adversarial=1.0)},
             r"the weight of 'adversarial' is 1\.0, but the losses there",
