@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         NoiseApproximation,
         Selected,
     )
+    from qcodec.quantizers.external import VectorQuantizePytorch
     from qcodec.quantizers.fixed import FixedCodebook
     from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
     from qcodec.quantizers.fsq import FSQ
@@ -99,6 +100,7 @@ _HOME = {
     "SimVQCodebook": "qcodec.quantizers.simvq",
     "SurrogateCodec": "qcodec.codecs.surrogate",
     "UniformLevels": "qcodec.quantizers.levels",
+    "VectorQuantizePytorch": "qcodec.quantizers.external",
     "VectorQuantizer": "qcodec.quantizers.vector",
     "export_dac": "qcodec.codecs.dac.weights",
     "fit": "qcodec.api",
@@ -161,6 +163,7 @@ __all__ = [
     "SimVQCodebook",
     "SurrogateCodec",
     "UniformLevels",
+    "VectorQuantizePytorch",
     "VectorQuantizer",
     "export_dac",
     "fit",
