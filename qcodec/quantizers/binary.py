@@ -20,7 +20,7 @@ class _BinaryQuantizer(FrameQuantizer, ABC):
     """What both share: each channel's sign is a bit of the frame's code, the first channel the highest.
 
     With ``u`` the embedding, or where it lies on the sphere, and ``q(c | u) = softmax_c(-|u - c|^2 / temperature)``
-    over all codes ``c``, the losses are, in nats (arXiv 2310.05737, section 3.2: the entropy penalty):
+    over all codes ``c``, the losses are, in nats (the entropy penalty of arXiv 2310.05737):
 
     * ``commitment``: ``mean (u - sg[c])^2``;
     * ``entropy``: ``E H(q(. | u))``, low where frames choose clearly;
@@ -93,7 +93,7 @@ class _BinaryQuantizer(FrameQuantizer, ABC):
 
 @final
 class LFQ(_BinaryQuantizer):
-    """Lookup-free quantization (arXiv 2310.05737, section 3.2): each of D channels becomes ``-scale`` or ``scale``.
+    """Lookup-free quantization (arXiv 2310.05737): each of D channels becomes ``-scale`` or ``scale``.
 
     Sends one code of D bits a frame. The losses ``commitment``, ``entropy`` and ``diversity`` are weighted by their
     names; the paper's penalty is ``entropy`` and ``diversity`` with equal weights. They are means over the frames, in
@@ -138,8 +138,8 @@ class LFQ(_BinaryQuantizer):
 class BSQ(_BinaryQuantizer):
     """Binary spherical quantization (arXiv 2406.07548): frames on the unit sphere, each value to ``+-1 / sqrt(D)``.
 
-    With ``u = z / |z|`` the code is the signs of ``u``; the error is bounded, as ``|u - c| < sqrt(2)`` up to rounding.
-    The estimator acts from ``u`` on. Sends one code of D bits a frame. The losses are those of ``LFQ``, of ``u``
+    With ``u = z / |z|`` the code is the signs of ``u``, and ``|u - c|^2 <= 2 - 2 / sqrt(D)``. The estimator acts from
+    ``u`` on. Sends one code of D bits a frame. The losses are those of ``LFQ``, of ``u``
     instead of ``z``.
 
     Args:

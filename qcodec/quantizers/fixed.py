@@ -13,7 +13,7 @@ class FixedCodebook(Codebook):
     """Random points that nothing trains; what surrounds them learns to use them.
 
     Values have a mean square of 1. ``gaussian`` points are drawn apart, as the fixed codebook of a random-projection
-    quantizer (arXiv 2202.01855, section 3.1); ``orthogonal`` ones lie as evenly as random ones can: at right angles up
+    quantizer (arXiv 2202.01855); ``orthogonal`` ones lie as evenly as random ones can: at right angles up
     to ``dim`` points, and above a tight frame, ``sum_k c_k c_k^T = K I``.
 
     Args:

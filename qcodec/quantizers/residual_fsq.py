@@ -18,7 +18,7 @@ _MOST_CODES = 1 << 24
 
 @final
 class FSQStage(FrameQuantizer):
-    """Symmetric finite scalar quantization with one code a frame (arXiv 2309.15505; levels of arXiv 2411.19842, 3.2).
+    """Symmetric finite scalar quantization with one code a frame (arXiv 2309.15505; levels of arXiv 2411.19842).
 
     With ``s = L^-stage`` a channel of ``L`` levels is clamped to ``b = min(max(z / s, -1), 1)`` and takes the nearest
     of the levels ``2 k / (L - 1) - 1``, ``k = 0 ... L - 1``; half-way it goes to the upper one. The estimator acts from
