@@ -34,6 +34,8 @@ class _BinaryQuantizer(FrameQuantizer, ABC):
     where one group holds all bits.
     """
 
+    estimator: GradientEstimator
+
     def __init__(self, bits: int, scale: float, temperature: float, group: int | None) -> None:
         super().__init__()
         if not 1 <= bits <= _MOST_BITS:
@@ -45,8 +47,6 @@ class _BinaryQuantizer(FrameQuantizer, ABC):
             raise ValueError(f"group={group} does not divide bits={bits} into parts of up to {_MOST_IN_GROUP} bits")
         self.dim, self.size = bits, 2**bits
         self.bits, self.scale, self.temperature, self.group = bits, scale, temperature, width
-
-    estimator: GradientEstimator
 
     @property
     def exact(self) -> bool:

@@ -1,6 +1,6 @@
 """A codebook that starts on the k-means of its first frames."""
 
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -45,6 +45,7 @@ class KMeansStart(Codebook):
         self.size, self.dim, self.metric = codebook.size, codebook.dim, codebook.metric
         self.codebook, self.iterations = codebook, iterations
         self.register_buffer("started", torch.tensor(False))
+        self._seen = False  # whether it was seen to have started: a GPU is not asked at each call
 
     def vectors(self) -> Tensor:
         """Return the points of the other codebook."""
@@ -77,9 +78,16 @@ class KMeansStart(Codebook):
         self.codebook.place(points, counts)
         self.started.fill_(True)
 
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._seen = False
+        super()._load_from_state_dict(*args, **kwargs)
+
     @torch.no_grad()
     def _start(self, z: Tensor) -> None:
-        if not self.training or self.started:
+        if self._seen or not self.training:
+            return
+        self._seen = True
+        if self.started:
             return
         frames = self._parts(z.detach()).transpose(2, 3).flatten(0, 2).to(self.vectors().dtype)
         if self.metric == "cosine":

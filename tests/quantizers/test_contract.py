@@ -344,7 +344,16 @@ def test_an_estimator_returns_the_quantized_value_detached_in_evaluation(make):
 
 
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=list(ESTIMATORS))
-@pytest.mark.parametrize("codebook", [lambda: Levels(4), lambda: LearnedCodebook(20, 4), lambda: LearnedCodebook(5, 8)])
+@pytest.mark.parametrize(
+    "codebook",
+    [
+        lambda: Levels(4),
+        lambda: LearnedCodebook(20, 4),
+        lambda: LearnedCodebook(5, 8),
+        lambda: SimVQCodebook(20, 4),
+        lambda: KMeansStart(LearnedCodebook(20, 4)),
+    ],
+)
 def test_every_estimator_takes_every_codebook_and_chooses_the_nearest_in_evaluation(make, codebook):
     z, points, estimator = embedding(), codebook(), make()
     for train in (True, False):

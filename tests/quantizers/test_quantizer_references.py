@@ -163,6 +163,9 @@ def test_a_codebook_starts_on_the_first_batch_in_training_once_and_its_state_say
     before = resumed.codebook.vectors().clone()
     resumed.codebook.quantize(z + 100)
     assert torch.equal(resumed.codebook.vectors(), before)
+    resumed.load_state_dict(VectorQuantizer(KMeansStart(make(24, 3, "euclidean"))).state_dict())
+    resumed.codebook.quantize(z + 100)
+    assert (resumed.codebook.vectors() - 100).abs().max() < 60
 
 
 def test_only_a_codebook_whose_points_are_free_can_start_on_k_means():
