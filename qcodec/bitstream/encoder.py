@@ -182,8 +182,14 @@ class Encoder:
         header = self.header(recording, settings, level, gain_db, depth)
         tables, writer = self.bitstream.tables_of(header), ChunkWriter(file, header)
         for block in chain([first], blocks):
+            self._check_depth(block, depth)
             writer.write(Chunk(block.shape[-1], pack(block[:, : len(tables.codes)], tables)))
         return writer
+
+    def _check_depth(self, block: Codes, depth: int) -> None:
+        if not self.bitstream.per_frame and (depth_of(block) != depth).any():
+            name = type(self.bitstream.quantizer.allocator or self.bitstream.quantizer).__name__
+            raise ValueError(f"{name} sends different numbers of codes in one recording: let it say per_frame = True")
 
 
 def _check_channels(recording: Recording) -> None:

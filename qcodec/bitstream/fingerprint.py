@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from qcodec.codecs.base import AudioCodec
@@ -22,6 +23,6 @@ def _add(digest: "hashlib.blake2b", part: Mapping[str, Any]) -> None:
     for name, value in sorted(part.items()):
         if isinstance(value, Tensor):
             digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         else:
             digest.update(f"{name} {json.dumps(value, sort_keys=True)}".encode())

@@ -1,7 +1,8 @@
 """What every codec offers around a quantizer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
 from qcodec.quantizers.receptive_field import ReceptiveField
 
@@ -101,8 +103,9 @@ class AudioCodec(Codec):
     @torch.no_grad()
     def encode(self, audio: Tensor, level: float | None = None) -> Tensor:
         """Return the codes ``(B, N, T)`` of audio ``(B, 1, L)``, as in evaluation; -1 where a code is not sent."""
-        embedding = self.embed(audio)
-        output: QuantizerOutput = self.quantizer.deployed()(embedding.z, features=embedding.features, level=level)
+        with _evaluating(self):
+            embedding = self.embed(audio)
+            output: QuantizerOutput = self.quantizer.deployed()(embedding.z, features=embedding.features, level=level)
         return output.codes
 
     @torch.no_grad()
@@ -110,11 +113,13 @@ class AudioCodec(Codec):
         """Return the audio ``(B, 1, T * hop_length)`` of codes ``(B, N, T)``.
 
         Raises:
-            TypeError: For an embedding, which is for ``synthesize``.
+            TypeError: For an embedding, which is for ``synthesize``, or another object.
         """
+        check_is(codes, Tensor, "codes")
         if codes.is_floating_point():
             raise TypeError(f"codes are whole numbers, not {codes.dtype}: give an embedding to `synthesize` instead")
-        return self.synthesize(self.quantizer.deployed().decode(codes))
+        with _evaluating(self):
+            return self.synthesize(self.quantizer.deployed().decode(codes))
 
     def decoder_identity(self) -> Mapping[str, Any]:
         """Return what ``synthesize`` depends on, by name: tensors and plain values, for a file's fingerprint.
@@ -128,3 +133,15 @@ class AudioCodec(Codec):
     def dac_arguments(self) -> Mapping[str, Any] | None:
         """Return the arguments of the ``dac.DAC`` that has the same weights; ``None``, the default, where none has."""
         return None
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation for a while: in training codes are drawn, and codebooks learn from them."""
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, training in modes:
+            each.training = training

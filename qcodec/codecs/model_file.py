@@ -24,7 +24,7 @@ from qcodec.runs.schema import CHECKPOINTS
 
 OWN = ".safetensors"
 SETTINGS = "codec"  # in a checkpoint, and in the metadata of a file of qcodec's own
-_EXTRA = "extra."  # what the names of tensors beside the weights begin with
+_EXTRA = ".extra."  # begins the names of tensors beside the weights; no name of a weight begins with a dot
 
 
 @final
@@ -110,8 +110,13 @@ def write_model(file: BinaryIO, name: str, model: ModelFile) -> None:
     from safetensors.torch import save
 
     state = model.codec.state_dict() | {f"{_EXTRA}{key}": value for key, value in model.extras.items()}
-    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    tensors = {key: _apart(value) for key, value in state.items()}
     file.write(save(tensors, {SETTINGS: json.dumps(settings_of(model.codec))}))
+
+
+def _apart(value: Tensor) -> Tensor:
+    """Return a copy of its own: parts that are used twice share their tensors, which safetensors refuses."""
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _read_own(source: Path, trust: Sequence[str]) -> ModelFile:

@@ -16,6 +16,7 @@ from typing import Any, final
 from torch import Tensor
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.estimators import GradientEstimator
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
 
@@ -46,6 +47,8 @@ class AroundStage(FrameQuantizer):
 
     def __init__(self, stage: FrameQuantizer, estimator: GradientEstimator) -> None:
         super().__init__()
+        check_is(stage, FrameQuantizer, "stage")
+        check_is(estimator, GradientEstimator, "estimator")
         self.stage, self.estimator = stage, estimator
         self.dim, self.size = stage.dim, stage.size
 
@@ -88,6 +91,7 @@ class AroundQuantizer(QuantizerWrapper):
 
     def __init__(self, quantizer: Quantizer, estimator: GradientEstimator) -> None:
         super().__init__(quantizer)
+        check_is(estimator, GradientEstimator, "estimator")
         self.estimator = estimator
 
     @property

@@ -2,13 +2,14 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import Tensor, nn
 
 from qcodec.quantizers.allocators import RateAllocator
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
 from qcodec.quantizers.receptive_field import ReceptiveField
 
@@ -142,6 +143,7 @@ class QuantizerWrapper(Quantizer, ABC):
 
     def __init__(self, quantizer: Quantizer) -> None:
         super().__init__()
+        check_is(quantizer, Quantizer, "quantizer")
         self.quantizer = quantizer
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -200,14 +202,22 @@ def check_embedding(z: Tensor, owner: str, level: float | None = None) -> None:
         raise ValueError(f"{owner} has one rate only, so level={level} has no meaning: leave `level` out")
 
 
-def check_codes(codes: Tensor, owner: str, size: int | None = None, lowest: int = 0) -> None:
-    """Raise ``ValueError`` unless ``codes`` is an integer ``(B, N, T)`` tensor with values in ``[lowest, size)``."""
+def check_codes(codes: Tensor, owner: str, size: int | Sequence[int] | None = None, lowest: int = 0) -> None:
+    """Raise ``ValueError`` unless ``codes`` is an integer ``(B, N, T)`` tensor with values in ``[lowest, size)``.
+
+    ``size`` is one for all codes of a frame, or one for each.
+    """
     if codes.dim() != 3 or codes.dtype.is_floating_point or codes.dtype.is_complex:
         raise ValueError(
             f"{owner} decodes integer codes of shape (B, N, T), not {codes.dtype} of shape {tuple(codes.shape)}"
         )
-    if size is not None and codes.numel() and not lowest <= int(codes.min()) <= int(codes.max()) < size:
+    if isinstance(size, Sequence) and len(set(size)) > 1:
+        for index, code in enumerate(codes.unbind(1)):
+            check_codes(code.unsqueeze(1), f"{owner}, in code {index} of a frame,", size[index], lowest)
+        return
+    most = size[0] if isinstance(size, Sequence) else size
+    if most is not None and codes.numel() and not lowest <= int(codes.min()) <= int(codes.max()) < most:
         raise ValueError(
-            f"{owner} has codes {lowest} to {size - 1}, not {int(codes.min())} to {int(codes.max())}: "
+            f"{owner} has codes {lowest} to {most - 1}, not {int(codes.min())} to {int(codes.max())}: "
             "decode with the quantizer that encoded"
         )

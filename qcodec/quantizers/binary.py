@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.estimators import STE, GradientEstimator
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
 from qcodec.quantizers.ranks import over_ranks, rank_count
@@ -34,9 +35,9 @@ class _BinaryQuantizer(FrameQuantizer, ABC):
     where one group holds all bits.
     """
 
-    estimator: GradientEstimator
-
-    def __init__(self, bits: int, scale: float, temperature: float, group: int | None) -> None:
+    def __init__(
+        self, bits: int, scale: float, temperature: float, group: int | None, estimator: GradientEstimator | None
+    ) -> None:
         super().__init__()
         if not 1 <= bits <= _MOST_BITS:
             raise ValueError(f"bits={bits} make no code: give 1 to {_MOST_BITS}")
@@ -46,6 +47,8 @@ class _BinaryQuantizer(FrameQuantizer, ABC):
         if not 1 <= width <= _MOST_IN_GROUP or bits % width:
             raise ValueError(f"group={group} does not divide bits={bits} into parts of up to {_MOST_IN_GROUP} bits")
         self.dim, self.size = bits, 2**bits
+        self.estimator = STE() if estimator is None else estimator
+        check_is(self.estimator, GradientEstimator, "estimator")
         self.bits, self.scale, self.temperature, self.group = bits, scale, temperature, width
 
     @property
@@ -126,8 +129,7 @@ class LFQ(_BinaryQuantizer):
     ) -> None:
         if not scale > 0:
             raise ValueError(f"scale={scale} must be positive")
-        super().__init__(bits, scale, temperature, group)
-        self.estimator = STE() if estimator is None else estimator
+        super().__init__(bits, scale, temperature, group, estimator)
 
     def place(self, z: Tensor) -> Tensor:
         """Return the embedding itself."""
@@ -164,8 +166,7 @@ class BSQ(_BinaryQuantizer):
         group: int | None = None,
         estimator: GradientEstimator | None = None,
     ) -> None:
-        super().__init__(bits, max(bits, 1) ** -0.5, temperature, group)
-        self.estimator = STE() if estimator is None else estimator
+        super().__init__(bits, max(bits, 1) ** -0.5, temperature, group, estimator)
 
     def place(self, z: Tensor) -> Tensor:
         """Return the frames brought to unit length; a frame of zeros stays one."""

@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal, final
+from collections.abc import Mapping
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from qcodec.functional import level_value, nearest_code, nearest_level
 from qcodec.quantizers.ranks import from_first_rank, over_ranks
-from qcodec.quantizers.rebuild import Rebuildable
+from qcodec.quantizers.rebuild import Rebuildable, settings_of
 
 Metric = Literal["cosine", "euclidean"]
 _MOST_LEVELS = 1 << 24
@@ -90,6 +91,13 @@ class Codebook(Rebuildable, ABC, nn.Module):
             ValueError: For codebooks whose points are not free, which is the default.
         """
         raise ValueError(f"the points of {type(self).__name__} cannot be put anywhere: take a LearnedCodebook")
+
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return what ``lookup`` depends on, by name, for a file's fingerprint.
+
+        All settings and all tensors of the state, unless a subclass knows which of them only learn.
+        """
+        return {"settings": settings_of(self), **self.state_dict()}
 
     def _parts(self, z: Tensor) -> Tensor:
         if z.shape[1] % self.dim:
@@ -181,6 +189,10 @@ class LearnedCodebook(Codebook):
         """Put the points there; the counts mean nothing."""
         self.weight.copy_(points)
 
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return the points."""
+        return {"weight": self.weight}
+
 
 @final
 class EMACodebook(Codebook):
@@ -231,6 +243,10 @@ class EMACodebook(Codebook):
         """Return the points; no gradient trains them."""
         return self.weight
 
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return the points."""
+        return {"weight": self.weight}
+
     @torch.no_grad()
     def place(self, points: Tensor, counts: Tensor) -> None:
         """Put the points there, and start the averages from the counts."""
@@ -239,10 +255,14 @@ class EMACodebook(Codebook):
 
     @torch.no_grad()
     def observe(self, z: Tensor, codes: Tensor) -> None:
-        """Move the points towards the means of their frames; new tensors take the place of the old ones."""
+        """Move the points towards the means of their frames; new tensors take the place of the old ones.
+
+        Frames that are not finite are left out: what they spoil would stay spoilt.
+        """
         if not z.is_floating_point() or z.dim() != 2:
             raise ValueError(f"frames of shape (n, {self.dim}) are observed, not {z.dtype} of {tuple(z.shape)}")
-        z = z.detach().to(self.weight.dtype)
+        finite = z.isfinite().all(1)
+        z, codes = z.detach()[finite].to(self.weight.dtype), codes[finite]
         n = torch.bincount(codes, minlength=self.size).to(z.dtype)
         m = torch.zeros_like(self.sums).index_add_(0, codes, z)
         n, m = over_ranks(n), over_ranks(m)

@@ -111,7 +111,11 @@ class VectorQuantizePytorch(Quantizer):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the embedding ``(B, D, T)`` of codes ``(B, N, T)``."""
-        check_codes(codes, f"VectorQuantizePytorch {self.name}", max(self._sizes) if self._sizes else None, lowest=-1)
+        owner = f"VectorQuantizePytorch {self.name}"
+        check_codes(codes, owner)
+        if self._sizes is not None and codes.shape[1] != len(self._sizes):
+            raise ValueError(f"{owner} has {len(self._sizes)} codes a frame, not {codes.shape[1]}")
+        check_codes(codes, owner, self._sizes, lowest=-1)
         indices = codes.transpose(1, 2)
         if (groups := getattr(self.module, "groups", None)) is not None:
             indices = indices.unflatten(2, (groups, -1)).permute(2, 0, 1, 3)  # type: ignore[no-untyped-call]

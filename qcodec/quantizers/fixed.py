@@ -1,6 +1,7 @@
 """A codebook of random points that nothing trains."""
 
-from typing import Literal, final
+from collections.abc import Mapping
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,10 @@ class FixedCodebook(Codebook):
         if points == "orthogonal":
             drawn = nn.init.orthogonal_(drawn, gain=max(size, dim) ** 0.5)
         self.register_buffer("weight", drawn)
+
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return the points."""
+        return {"weight": self.weight}
 
     def vectors(self) -> Tensor:
         """Return the points."""

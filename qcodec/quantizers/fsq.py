@@ -9,21 +9,24 @@ from torch import Tensor
 
 from qcodec.layers.weight_norm import full_precision
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.estimators import STE, GradientEstimator
 from qcodec.quantizers.receptive_field import ReceptiveField
 from qcodec.rate import code_bits
 
 _MARGIN = 1e-3  # by which the bound exceeds the outermost levels, as in the paper's listing
+_MOST = 0.25  # of that margin in levels: the paper's reaches the rounding to a level that is none from 1002 levels on
 
 
 @final
 class FSQ(Quantizer):
     """Finite scalar quantization (arXiv 2309.15505, section 3.1 and appendix A.1): bounded values, rounded.
 
-    A channel of ``L`` levels is bounded to ``b = h tanh(z + s) - o`` with ``h = (L - 1)(1 + 1e-3) / 2``, ``o = 1/2``
-    for an even ``L``, else 0, and ``s = artanh(o / h)``; it is rounded to ``q`` and divided by ``floor(L / 2)``, so
-    that the decoder sees values in [-1, 1]. The estimator acts from ``b`` to ``q``. Sends one code per channel, ``q +
-    floor(L / 2)``; there are no losses. Computed in float32 or wider, as bfloat16 loses codes.
+    A channel of ``L`` levels is bounded to ``b = h tanh(z + s) - o`` with ``h = (L - 1)(1 + 1e-3) / 2``, which is no
+    more than ``(L - 1) / 2 + 1/4``, ``o = 1/2`` for an even ``L``, else 0, and ``s = artanh(o / h)``; it is rounded to
+    ``q`` and divided by ``floor(L / 2)``, so that the decoder sees values in [-1, 1]. The estimator acts from ``b`` to
+    ``q``. Sends one code per channel, ``q + floor(L / 2)``; there are no losses. Computed in float32 or wider, as
+    bfloat16 loses codes.
 
     Args:
         levels: Levels of each channel, 2 or more; one number for the same in all channels.
@@ -49,6 +52,7 @@ class FSQ(Quantizer):
         if min([levels] if isinstance(levels, int) else levels, default=0) < 2:
             raise ValueError(f"levels={levels} carry no information: give 2 or more for each channel")
         self.estimator = STE() if estimator is None else estimator
+        check_is(self.estimator, GradientEstimator, "estimator")
         for name, values in _constants([levels] if isinstance(levels, int) else levels).items():
             self.register_buffer(name, values, persistent=False)
 
@@ -101,13 +105,13 @@ class FSQ(Quantizer):
     def decode(self, codes: Tensor) -> Tensor:
         """Return the levels' values ``(B, D, T)`` in float32."""
         check_codes(codes, "FSQ")
-        check_codes(codes, "FSQ", max(self.code_sizes(codes.shape[1])))
+        check_codes(codes, "FSQ", self.code_sizes(codes.shape[1]))
         return (codes - self.scale) / self.scale
 
 
 def _constants(levels: Sequence[int]) -> dict[str, Tensor]:
     """Compute what ``bound`` needs of each channel, ``(D, 1)``."""
-    reach = [(size - 1) * (1 + _MARGIN) / 2 for size in levels]
+    reach = [min((size - 1) * (1 + _MARGIN) / 2, (size - 1) / 2 + _MOST) for size in levels]
     offset = [0.0 if size % 2 else 0.5 for size in levels]
     shift = [math.atanh(o / r) for o, r in zip(offset, reach, strict=True)]
     constants = {"reach": reach, "offset": offset, "shift": shift, "scale": [float(size // 2) for size in levels]}

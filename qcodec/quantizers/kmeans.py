@@ -1,11 +1,13 @@
 """A codebook that starts on the k-means of its first frames."""
 
+from collections.abc import Mapping
 from typing import Any, final
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.codebooks import Codebook, Metric
 from qcodec.quantizers.ranks import from_first_rank
 
@@ -16,9 +18,10 @@ class KMeansStart(Codebook):
 
     As in SoundStream (arXiv 2107.03312, section III-C). Before that call is quantized, Lloyd's iterations start from
     frames drawn at random (several times the same where there are fewer than points): each frame goes to its nearest
-    point, and each point to the mean of its frames, or stays where it has none. With the ``cosine`` metric frames and
-    means are brought to unit length. Over ranks all take the points of the first one. That it has started lies in the
-    state, so that a run that goes on does not start again. From then on it is the other codebook.
+    point, and each point to the mean of its frames, or stays where it has none. Frames that are not finite are left
+    out. With the ``cosine`` metric frames and means are brought to unit length. Over ranks all take the points of the
+    first one. That it has started lies in the state, so that a run that goes on does not start again. From then on it
+    is the other codebook.
 
     Args:
         codebook: A ``LearnedCodebook``, an ``EMACodebook`` or another one that can ``place`` its points.
@@ -38,6 +41,7 @@ class KMeansStart(Codebook):
 
     def __init__(self, codebook: Codebook, iterations: int = 10) -> None:
         super().__init__()
+        check_is(codebook, Codebook, "codebook")
         if type(codebook).place is Codebook.place:
             raise ValueError(f"the points of {type(codebook).__name__} cannot be put on k-means: take an EMACodebook")
         if iterations < 1:
@@ -73,6 +77,10 @@ class KMeansStart(Codebook):
         """Let the other codebook learn."""
         self.codebook.observe(z, codes)
 
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return that of the other codebook."""
+        return self.codebook.decoder_identity()
+
     def place(self, points: Tensor, counts: Tensor) -> None:
         """Put the other codebook's points there, instead of on k-means."""
         self.codebook.place(points, counts)
@@ -90,8 +98,11 @@ class KMeansStart(Codebook):
         if self.started:
             return
         frames = self._parts(z.detach()).transpose(2, 3).flatten(0, 2).to(self.vectors().dtype)
+        frames = frames[frames.isfinite().all(1)]
         if self.metric == "cosine":
             frames = F.normalize(frames)
+        if len(frames) == 0:  # the other ranks wait for what the first one sends
+            frames = self.vectors().detach()
         drawn = torch.randperm(len(frames), device=frames.device)
         if len(frames) < self.size:
             drawn = torch.randint(len(frames), (self.size,), device=frames.device)

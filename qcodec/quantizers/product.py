@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.frame import check_channels
 from qcodec.quantizers.receptive_field import ReceptiveField
 
@@ -43,7 +44,8 @@ class ProductQuantizer(Quantizer):
         if not parts or dim < 1 or dim % len(parts):
             raise ValueError(f"dim={dim} channels cannot be divided into {len(parts)} equal groups")
         counts = []
-        for part in parts:
+        for index, part in enumerate(parts):
+            check_is(part, Quantizer, f"parts[{index}]")
             sizes, owner = part.code_sizes(dim // len(parts)), type(part).__name__
             if sizes is None:
                 raise ValueError(f"the codes of a {owner} do not determine its output, so no product can be made of it")
@@ -69,10 +71,6 @@ class ProductQuantizer(Quantizer):
         if len(known) < len(fields):
             return None
         return ReceptiveField(max(field.left for field in known), max(field.right for field in known))
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the constructor's arguments, with the parts as they are now."""
-        return {**super().arguments(), "parts": self._each()}
 
     def code_sizes(self, channels: int) -> tuple[int, ...]:
         """Return those of the groups, one after the other."""

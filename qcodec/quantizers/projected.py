@@ -9,6 +9,7 @@ from torch import Tensor
 
 from qcodec.layers.weight_norm import WeightNormConv, full_precision
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper, check_embedding
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer, check_channels
 
 
@@ -35,6 +36,7 @@ class ProjectedStage(FrameQuantizer):
 
     def __init__(self, dim: int, stage: FrameQuantizer) -> None:
         super().__init__()
+        check_is(stage, FrameQuantizer, "stage")
         if dim < 1 or stage.dim is None:
             raise ValueError(f"dim={dim} must be 1 or more, around a stage of fixed channels (here {stage.dim})")
         self.dim, self.size = dim, stage.size

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from importlib import import_module
 from typing import Any, Self
@@ -22,7 +22,8 @@ class Rebuildable:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in cls.__dict__:
+        plain = cls.__init__ in (object.__init__, nn.Module.__init__)
+        if not plain and not getattr(cls.__init__, "records", False):
             cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
 
     def arguments(self) -> dict[str, Any]:
@@ -31,11 +32,11 @@ class Rebuildable:
         Raises:
             ValueError: Where the constructor takes ``*args``, which have no names.
         """
-        recorded: dict[str, Any] | None = self.__dict__.get("_arguments", {})
+        recorded: dict[str, Any] | None = self.__dict__.get("_arguments", _fields(self))
         if recorded is None:
             raise ValueError(f"{type(self).__name__} takes *args, which cannot be recorded: give its arguments names")
         parts = self.__dict__.get("_modules", {})
-        return {name: parts.get(name, value) for name, value in recorded.items()}
+        return {name: _now(value, parts[name]) if name in parts else value for name, value in recorded.items()}
 
     def rebuild(self) -> Self:
         """Build the same part anew, with all parts in it: weights and codebooks are drawn again.
@@ -68,7 +69,25 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
         unnamed = inspect.Parameter.VAR_POSITIONAL in kinds
         self.__dict__["_arguments"] = None if unnamed else arguments  # the outermost constructor's come last, and stay
 
+    recorded.records = True  # type: ignore[attr-defined]
     return recorded
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    """Return what a dataclass takes, whose constructor is made after ``__init_subclass__``; of others nothing."""
+    if not dataclasses.is_dataclass(part):
+        return {}
+    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init}
+
+
+def _now(given: Any, standing: Any) -> Any:
+    """Return the part, or the parts, that stand where those given were put; any other argument as it was given."""
+    if isinstance(given, list | tuple) and isinstance(standing, nn.ModuleList):
+        return type(given)(standing) if all(isinstance(each, nn.Module) for each in given) else given
+    if isinstance(given, dict) and isinstance(standing, nn.ModuleDict):
+        return dict(standing.items()) if all(isinstance(each, nn.Module) for each in given.values()) else given
+    exchanged = isinstance(given, nn.Module) or (given is None and isinstance(standing, Rebuildable))
+    return standing if exchanged else given
 
 
 def _rebuilt(value: Any, memo: dict[int, Any]) -> Any:
@@ -86,15 +105,33 @@ def _rebuilt(value: Any, memo: dict[int, Any]) -> Any:
 def _rebuilt_part(part: Any, memo: dict[int, Any]) -> Any:
     if isinstance(part, Rebuildable):
         return type(part)(**{name: _rebuilt(value, memo) for name, value in part.arguments().items()})
-    copied = deepcopy(part)
-    for module in copied.modules():
-        if callable(reset := getattr(module, "reset_parameters", None)):
-            reset()
+    copied = deepcopy(part, {id(inside): _rebuilt(inside, memo) for inside in _parts_in(part)})
+    _reset(copied)
     return copied
+
+
+def _parts_in(module: nn.Module) -> Iterator[nn.Module]:
+    """Return the outermost parts that lie in a module which records nothing."""
+    for child in module.children():
+        if isinstance(child, Rebuildable):
+            yield child
+        else:
+            yield from _parts_in(child)
+
+
+def _reset(module: nn.Module) -> None:
+    if isinstance(module, Rebuildable):
+        return
+    if callable(reset := getattr(module, "reset_parameters", None)):
+        reset()
+    for child in module.children():
+        _reset(child)
 
 
 def settings_of(part: Any) -> Any:
     """Return a part's class and arguments as numbers, strings, lists and dictionaries, for a file.
+
+    A tuple is written as ``{"tuple": [...]}``, so that ``build`` returns one.
 
     Raises:
         ValueError: For a part, or an argument of one, that cannot be built from such values.
@@ -106,15 +143,17 @@ def settings_of(part: Any) -> Any:
     """
     if isinstance(part, _PLAIN):
         return part
-    if isinstance(part, list | tuple):
+    if isinstance(part, list):
         return [settings_of(each) for each in part]
-    if isinstance(part, Mapping) and "class" not in part and all(isinstance(key, str) for key in part):
+    if isinstance(part, tuple):
+        return {"tuple": [settings_of(each) for each in part]}
+    if isinstance(part, Mapping) and not {"class", "tuple"} & set(part) and all(isinstance(key, str) for key in part):
         return {key: settings_of(value) for key, value in part.items()}
     kind = type(part)
     if isinstance(part, Rebuildable):
         arguments = part.arguments()
     elif dataclasses.is_dataclass(part):
-        arguments = {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.init}
+        arguments = _fields(part)
     else:
         raise ValueError(
             f"a {kind.__module__}.{kind.__qualname__} cannot be written to a file: pass what it is made of"
@@ -146,14 +185,21 @@ def build(settings: Any, trust: Sequence[str] = ()) -> Any:
         return [build(each, trust) for each in settings]
     if not isinstance(settings, Mapping):
         return settings
+    if set(settings) == {"tuple"} and isinstance(settings["tuple"], list):
+        return tuple(build(each, trust) for each in settings["tuple"])
     if set(settings) != {"class", "arguments"}:
         return {key: build(value, trust) for key, value in settings.items()}
     kind = _class_of(settings["class"], trust)
-    arguments = {name: build(value, trust) for name, value in dict(settings["arguments"]).items()}
+    if not isinstance(settings["arguments"], Mapping):
+        raise ValueError(f"the settings of {kind.__name__} have no names")
+    arguments = {name: build(value, trust) for name, value in settings["arguments"].items()}
     try:
         return kind(**arguments)
-    except TypeError as error:
-        raise ValueError(f"the settings {sorted(arguments)} do not fit {kind.__name__}: {error}") from None
+    except ValueError:
+        raise
+    except Exception as error:  # a damaged file's settings can fail in any way: by their kind, or for want of memory
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"the settings {sorted(arguments)} do not fit {kind.__name__}: {reason}") from error
 
 
 def build_as(kind: type, settings: Any, trust: Sequence[str] = ()) -> Any:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from qcodec.layers.weight_norm import full_precision
 from qcodec.quantizers.allocators import AllCodebooks, Allocation, RateAllocator
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.codebooks import LearnedCodebook
 from qcodec.quantizers.estimators import STE, Estimator
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer, check_channels
@@ -58,6 +59,8 @@ class ResidualVQ(Quantizer):
         residual: ResidualPath = "attached",
     ) -> None:
         super().__init__()
+        for index, stage in enumerate(stages):
+            check_is(stage, FrameQuantizer, f"stages[{index}]")
         dims = sorted({stage.dim for stage in stages if stage.dim is not None})
         if not stages or len(dims) > 1:
             raise ValueError(f"{len(stages)} stages for embeddings of {dims or 'no'} channels: give stages of one dim")
@@ -65,6 +68,7 @@ class ResidualVQ(Quantizer):
             raise ValueError(f"residual {residual!r} is unknown: choose 'attached', 'output_detached' or 'detached'")
         self.dim, self.residual = dims[0] if dims else None, residual
         self.allocator = AllCodebooks() if allocator is None else allocator
+        check_is(self.allocator, RateAllocator, "allocator")
         self.quantizers = nn.ModuleList(stages)  # named as in dac.nn.quantize.ResidualVectorQuantize
 
     @property
@@ -130,11 +134,12 @@ class ResidualVQ(Quantizer):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the embedding ``(B, D, T)`` of codes ``(B, n, T)``, ``n`` up to N_q; -1 adds nothing."""
-        check_codes(codes, "ResidualVQ", max(stage.size for stage in self.stages), lowest=-1)
+        check_codes(codes, "ResidualVQ")
         if not 1 <= codes.shape[1] <= self.n_codebooks:
             raise ValueError(
                 f"ResidualVQ has {self.n_codebooks} stages, not {codes.shape[1]}: decode with what encoded"
             )
+        check_codes(codes, "ResidualVQ", [stage.size for stage in self.stages], lowest=-1)
         z_hat = torch.zeros((), dtype=self.stages[0].dtype, device=codes.device)
         with full_precision(codes):
             for stage, code in zip(self.stages, codes.unbind(1), strict=False):
@@ -142,7 +147,7 @@ class ResidualVQ(Quantizer):
         return z_hat
 
     def _quantize(self, z: Tensor, allocation: Allocation) -> QuantizerOutput:
-        stages = self.stages[: allocation.stages]
+        stages = self.stages[: max(1, allocation.stages)]  # where nothing is sent the first gives the shapes
         residual = z.to(stages[0].dtype)
         mask = allocation.mask.to(residual.dtype)
         z_hat = z_q = residual.new_zeros(())

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from qcodec.quantizers.allocators import RateAllocator
 from qcodec.quantizers.bounded import BoundedQuantizer
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.estimators import STE, GradientEstimator
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
 from qcodec.quantizers.residual import ResidualPath, ResidualVQ
@@ -53,6 +54,7 @@ class FSQStage(FrameQuantizer):
             raise ValueError(f"stage={stage} must be 0 for the first one, or more")
         self.dim, self.size = len(self.levels), math.prod(self.levels)
         self.estimator = STE() if estimator is None else estimator
+        check_is(self.estimator, GradientEstimator, "estimator")
         sizes = torch.tensor(self.levels)[:, None]
         self.register_buffer("scale", sizes.float() ** -stage, persistent=False)
         self.register_buffer("steps", sizes - 1, persistent=False)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from qcodec.functional import mean_squared_error
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.codebooks import Levels
 from qcodec.quantizers.estimators import STE, Estimator
 from qcodec.quantizers.receptive_field import ReceptiveField
@@ -41,6 +42,7 @@ class ScalarQuantizer(Quantizer):
         self.codebook = Levels(levels, step)
         self.levels, self.step = levels, step
         self.estimator = STE() if estimator is None else estimator
+        check_is(self.estimator, Estimator, "estimator")
 
     @property
     def entries_independent(self) -> bool:

@@ -1,6 +1,7 @@
 """A codebook of fixed points behind a trained linear map."""
 
-from typing import final
+from collections.abc import Mapping
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,10 @@ class SimVQCodebook(Codebook):
         self.size, self.dim, self.metric = size, dim, metric
         self.register_buffer("weight", torch.randn(size, self.base_dim) * self.base_dim**-0.5)
         self.map = nn.Linear(self.base_dim, dim, bias=False)
+
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return the fixed points and the map."""
+        return self.state_dict()
 
     def vectors(self) -> Tensor:
         """Return the mapped points, attached to the map."""

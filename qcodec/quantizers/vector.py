@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qcodec.layers.weight_norm import WeightNormConv
+from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.codebooks import Codebook, LearnedCodebook
 from qcodec.quantizers.estimators import STE, Estimator
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
@@ -24,6 +25,7 @@ class _CodebookQuantizer(FrameQuantizer, ABC):
         """Store the parts; called after projections are made, so that parameters come in the order of ``dac``."""
         self.codebook, self.size = codebook, codebook.size
         self.estimator = STE() if estimator is None else estimator
+        check_is(self.estimator, Estimator, "estimator")
 
     @abstractmethod
     def project(self, z: Tensor) -> Tensor:
@@ -59,6 +61,10 @@ class _CodebookQuantizer(FrameQuantizer, ABC):
         """Project the points of codes back."""
         return self.restore(self.codebook.lookup(codes.unsqueeze(1)))
 
+    def decoder_identity(self) -> Mapping[str, Any]:
+        """Return that of the codebook: what is found in it, and how gradients pass, does not matter."""
+        return {f"codebook.{name}": value for name, value in self.codebook.decoder_identity().items()}
+
     @final
     def observe(self, output: FrameOutput, sent: Tensor) -> None:
         """Pass the vectors that were looked up and are sent to the codebook."""
@@ -83,6 +89,7 @@ class VectorQuantizer(_CodebookQuantizer):
 
     def __init__(self, codebook: Codebook, estimator: Estimator | None = None) -> None:
         super().__init__()
+        check_is(codebook, Codebook, "codebook")
         self.dim = codebook.dim
         self._take(codebook, estimator)
 
@@ -122,6 +129,7 @@ class FactorizedVQ(_CodebookQuantizer):
         if dim < 1:
             raise ValueError(f"dim={dim} must be 1 or more")
         points = LearnedCodebook() if codebook is None else codebook
+        check_is(points, Codebook, "codebook")
         self.dim = dim
         self.in_proj = WeightNormConv(dim, points.dim)
         self.out_proj = WeightNormConv(points.dim, dim)
@@ -138,8 +146,9 @@ class FactorizedVQ(_CodebookQuantizer):
         return embedding
 
     def decoder_identity(self) -> Mapping[str, Any]:
-        """Return all tensors but those of the input projection."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith("in_proj.")}
+        """Return those of the codebook and of the projection back."""
+        back = {f"out_proj.{name}": value for name, value in self.out_proj.state_dict().items()}
+        return {**super().decoder_identity(), **back}
 
     def dac_arguments(self) -> Mapping[str, Any] | None:
         """Return those of a residual quantizer of this one stage."""

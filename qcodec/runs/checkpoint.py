@@ -19,6 +19,10 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged file can fail in any way
         raise ValueError(f"{path} is damaged or no checkpoint: give a file that an earlier run wrote") from error
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+    if not isinstance(content, dict) or not _named(content.get("state_dict")):
         raise ValueError(f"{path} holds no Lightning checkpoint: give a file that an earlier run wrote")
     return content
+
+
+def _named(state: Any) -> bool:
+    return isinstance(state, dict) and all(isinstance(name, str) for name in state)

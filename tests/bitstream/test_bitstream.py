@@ -174,6 +174,27 @@ def test_an_allocator_pays_for_depths_only_where_it_says_that_they_differ(level)
             encoded(codec, audio, Settings(kbps=10))
 
 
+class ChannelsApart(RateAllocator):
+    """Sends more of one channel than of the other, or of one frame than of the others, and does not say so."""
+
+    per_frame = False
+
+    def __init__(self, axis):
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, z, stages, *, features=None, level=None):
+        depth = torch.ones(z.shape[::2])
+        depth.movedim(self.axis, 0)[-1] += 1
+        return Allocation((torch.arange(stages)[:, None] < depth[:, None]).to(z), stages)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_depths_that_differ_are_refused_where_the_allocator_says_they_do_not(axis):
+    with pytest.raises(ValueError, match="ChannelsApart sends different numbers of codes in one recording"):
+        encoded(tiny_codec(allocator=ChannelsApart(axis)), 0.1 * draw(2, 800))
+
+
 def test_loudness_is_brought_to_the_models_and_back_with_the_balance_of_channels_kept():
     codec = tiny_codec()
     audio = 0.02 * draw(2, 16000) * torch.tensor([[1.0], [0.25]])

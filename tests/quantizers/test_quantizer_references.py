@@ -168,6 +168,16 @@ def test_a_codebook_starts_on_the_first_batch_in_training_once_and_its_state_say
     assert (resumed.codebook.vectors() - 100).abs().max() < 60
 
 
+def test_a_start_leaves_out_frames_that_are_not_finite_and_survives_a_batch_without_others():
+    z = draw(1, 3, 50)
+    z[0, 1, 4], z[0, 2, 7] = torch.nan, torch.inf
+    for batch in (z, z[..., 4:5]):
+        codebook = KMeansStart(EMACodebook(8, 3))
+        codebook.quantize(batch)
+        assert codebook.vectors().isfinite().all()
+        assert codebook.started
+
+
 def test_only_a_codebook_whose_points_are_free_can_start_on_k_means():
     with pytest.raises(ValueError, match="points of Levels cannot be put on k-means"):
         KMeansStart(Levels(4))

@@ -137,6 +137,17 @@ def test_frames_that_are_not_sent_teach_an_ema_codebook_nothing():
     torch.testing.assert_close(codebook.weight, before, rtol=1e-3, atol=1e-4)
 
 
+def test_frames_that_are_not_finite_teach_an_ema_codebook_nothing():
+    one, other = (EMACodebook(8, 2, decay=0.5, least=0.1) for _ in range(2))
+    other.load_state_dict(one.state_dict())
+    z, codes = draw(50, 2), torch.arange(50) % 8
+    for codebook, seen in ((one, torch.cat([z, torch.tensor([[torch.nan, 0.0], [0.0, torch.inf]])])), (other, z)):
+        torch.manual_seed(0)
+        codebook.observe(seen, torch.cat([codes, codes])[: len(seen)])
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+
+
 @pytest.mark.parametrize("levels", [(8, 5, 5, 5), (7, 5, 5, 5, 5), (3, 4, 6)])
 def test_fsq_is_vector_quantize_pytorchs(levels):
     package = pytest.importorskip("vector_quantize_pytorch", reason="needs the package vector-quantize-pytorch")
@@ -152,3 +163,16 @@ def test_fsq_is_vector_quantize_pytorchs(levels):
     (expected * g.transpose(1, 2)).sum().backward()
     torch.testing.assert_close(one.grad, other.grad)
     assert torch.equal(ours.eval().decode(output.codes), output.z_q)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 1000, 1002, 4096, 65536])
+def test_fsq_has_no_code_beyond_its_levels(levels):
+    quantizer = FSQ(levels).eval()
+    output = quantizer(torch.tensor([[[-100.0, 0.0, 100.0]]]))
+    assert output.codes.flatten().tolist() == [0, levels // 2, levels - 1]
+    assert torch.equal(quantizer.decode(output.codes), output.z_hat)
+
+
+def test_a_code_beyond_the_levels_of_its_channel_is_named():
+    with pytest.raises(ValueError, match="in code 0 of a frame, has codes 0 to 1, not 5 to 5"):
+        FSQ((2, 8)).decode(torch.full((1, 2, 3), 5))

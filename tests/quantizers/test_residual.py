@@ -8,11 +8,16 @@ from residual_sites import PATHS, SITES, residual_at
 from qcodec import (
     STE,
     AllCodebooks,
+    Allocation,
     CodebookDropout,
     FactorizedVQ,
+    LearnedCodebook,
     ModifiedSTE,
     NoiseApproximation,
+    RateAllocator,
+    ResidualVQ,
     SurrogateCodec,
+    VectorQuantizer,
     residual_vq,
 )  # fmt: skip
 from qcodec.functional import gradient_gain
@@ -220,6 +225,26 @@ def test_codes_that_do_not_fit_are_named():
         make().decode(torch.zeros(1, 5, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match="has codes -1 to 31, not -2 to 0"):
         make().decode(torch.tensor([[[-2, 0]]]))
+
+
+def test_codes_that_do_not_fit_their_stage_are_named():
+    mixed = ResidualVQ([VectorQuantizer(LearnedCodebook(size, DIM)) for size in (5, 16)])
+    with pytest.raises(ValueError, match="in code 0 of a frame, has codes -1 to 4, not 10 to 10"):
+        mixed.decode(torch.full((1, 2, 3), 10))
+
+
+class Nothing(RateAllocator):
+    def forward(self, z, stages, *, features=None, level=None):
+        return Allocation(torch.zeros(len(z), stages, z.shape[2]), stages=0)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_frames_that_are_sent_nothing_are_zero(train):
+    quantizer = make(allocator=Nothing()).train(train)
+    output = quantizer(draw(2, D, 5))
+    assert not output.z_hat.any()
+    assert (output.codes == -1).all()
+    assert torch.equal(quantizer.decode(output.codes), output.z_q)
 
 
 def test_codes_of_nothing_decode_to_nothing():

@@ -80,6 +80,7 @@ class DacCodec(AudioCodec):
         self.latent_dim = encoder_dim * 2 ** len(rates) if latent_dim is None else latent_dim
         if quantizer is None:
             quantizer = residual_vq(self.latent_dim, allocator=CodebookDropout(0.5))
+        check_is(quantizer, Quantizer, "quantizer")
         with published_weight_norm(), torch.no_grad():  # leaves nothing attached: it can be copied
             self.encoder = Encoder(encoder_dim, rates, self.latent_dim).apply(init_weights)
             self.quantizer = quantizer

@@ -63,7 +63,8 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
         raise ValueError(f"{path} {_why_not(path, error)}") from None
     metadata = content.get("metadata") if isinstance(content, Mapping) else None
     parts = (metadata.get("kwargs"), content.get("state_dict")) if isinstance(metadata, Mapping) else ()
-    if not isinstance(metadata, Mapping) or not all(isinstance(part, Mapping) for part in parts):
+    named = all(isinstance(part, Mapping) and all(isinstance(name, str) for name in part) for part in parts)
+    if not isinstance(metadata, Mapping) or not named:
         if isinstance(content, Mapping) and "pytorch-lightning_version" in content:
             raise ValueError(
                 f"{path} is the checkpoint of a run: let its name end in .ckpt, or make a weight file of it with "

@@ -54,8 +54,9 @@ def load_dac(
     try:
         latent = kwargs["latent_dim"] or kwargs["encoder_dim"] * 2 ** len(kwargs["encoder_rates"])
         codec = DacCodec(residual_vq(latent, **sizes, allocator=allocator, estimator=estimator), **kwargs)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: the sizes in its metadata make no codec: {error}") from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: the sizes in its metadata make no codec: {reason}") from None
     try:
         codec.load_state_dict(state)
     except RuntimeError as error:

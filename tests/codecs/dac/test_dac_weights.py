@@ -65,7 +65,7 @@ def test_the_file_is_read_as_data_and_holds_plain_settings(tmp_path):
         "class": MASK,
         "arguments": {
             "channels": 16,
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in SETTINGS.items()},
+            **{name: {"tuple": list(value)} if isinstance(value, tuple) else value for name, value in SETTINGS.items()},
             "training_levels": None,
         },
     }
