@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from qcodec.quantizers.allocators import AllCodebooks, Allocation, CodebookDropout, ConstantRate, RateAllocator
     from qcodec.quantizers.around import AroundQuantizer, AroundStage
     from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper
+    from qcodec.quantizers.binary import BSQ, LFQ
+    from qcodec.quantizers.bounded import BoundedQuantizer
     from qcodec.quantizers.codebooks import Codebook, EMACodebook, LearnedCodebook, Levels
     from qcodec.quantizers.dither import AnnealedDither
     from qcodec.quantizers.diveq import DiVeQ
@@ -28,15 +30,22 @@ if TYPE_CHECKING:
         NoiseApproximation,
         Selected,
     )
+    from qcodec.quantizers.external import VectorQuantizePytorch
+    from qcodec.quantizers.fixed import FixedCodebook
     from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
     from qcodec.quantizers.fsq import FSQ
     from qcodec.quantizers.gumbel_softmax import GumbelSoftmax
     from qcodec.quantizers.identity import Identity
     from qcodec.quantizers.importance import ImportanceMask
+    from qcodec.quantizers.kmeans import KMeansStart
     from qcodec.quantizers.levels import LogUniformLevels, UniformLevels
+    from qcodec.quantizers.product import ProductQuantizer
+    from qcodec.quantizers.projected import ProjectedQuantizer, ProjectedStage
     from qcodec.quantizers.receptive_field import ReceptiveField
     from qcodec.quantizers.residual import ResidualVQ, residual_vq
+    from qcodec.quantizers.residual_fsq import FSQStage, residual_fsq
     from qcodec.quantizers.scalar import ScalarQuantizer
+    from qcodec.quantizers.simvq import SimVQCodebook
     from qcodec.quantizers.vector import FactorizedVQ, VectorQuantizer
 
 _HOME = {
@@ -46,6 +55,8 @@ _HOME = {
     "AroundQuantizer": "qcodec.quantizers.around",
     "AroundStage": "qcodec.quantizers.around",
     "AudioCodec": "qcodec.codecs.base",
+    "BSQ": "qcodec.quantizers.binary",
+    "BoundedQuantizer": "qcodec.quantizers.bounded",
     "Codebook": "qcodec.quantizers.codebooks",
     "CodebookDropout": "qcodec.quantizers.allocators",
     "Codec": "qcodec.codecs.base",
@@ -57,19 +68,26 @@ _HOME = {
     "Embedding": "qcodec.codecs.base",
     "Estimator": "qcodec.quantizers.estimators",
     "FSQ": "qcodec.quantizers.fsq",
+    "FSQStage": "qcodec.quantizers.residual_fsq",
     "FactorizedVQ": "qcodec.quantizers.vector",
+    "FixedCodebook": "qcodec.quantizers.fixed",
     "FrameOutput": "qcodec.quantizers.frame",
     "FrameQuantizer": "qcodec.quantizers.frame",
     "GradientEstimator": "qcodec.quantizers.estimators",
     "GumbelSoftmax": "qcodec.quantizers.gumbel_softmax",
     "Identity": "qcodec.quantizers.identity",
     "ImportanceMask": "qcodec.quantizers.importance",
+    "KMeansStart": "qcodec.quantizers.kmeans",
+    "LFQ": "qcodec.quantizers.binary",
     "LearnedCodebook": "qcodec.quantizers.codebooks",
     "Levels": "qcodec.quantizers.codebooks",
     "LogUniformLevels": "qcodec.quantizers.levels",
     "ModifiedSTE": "qcodec.quantizers.estimators",
     "NoGradient": "qcodec.quantizers.estimators",
     "NoiseApproximation": "qcodec.quantizers.estimators",
+    "ProductQuantizer": "qcodec.quantizers.product",
+    "ProjectedQuantizer": "qcodec.quantizers.projected",
+    "ProjectedStage": "qcodec.quantizers.projected",
     "Quantizer": "qcodec.quantizers.base",
     "QuantizerOutput": "qcodec.quantizers.base",
     "QuantizerWrapper": "qcodec.quantizers.base",
@@ -79,19 +97,24 @@ _HOME = {
     "STE": "qcodec.quantizers.estimators",
     "ScalarQuantizer": "qcodec.quantizers.scalar",
     "Selected": "qcodec.quantizers.estimators",
+    "SimVQCodebook": "qcodec.quantizers.simvq",
     "SurrogateCodec": "qcodec.codecs.surrogate",
     "UniformLevels": "qcodec.quantizers.levels",
+    "VectorQuantizePytorch": "qcodec.quantizers.external",
     "VectorQuantizer": "qcodec.quantizers.vector",
     "export_dac": "qcodec.codecs.dac.weights",
     "fit": "qcodec.api",
     "load_dac": "qcodec.codecs.dac.weights",
     "load_run": "qcodec.api",
     "patch_dac": "qcodec.codecs.dac.codec",
+    "residual_fsq": "qcodec.quantizers.residual_fsq",
     "residual_vq": "qcodec.quantizers.residual",
 }
 
 __all__ = [
+    "BSQ",
     "FSQ",
+    "LFQ",
     "STE",
     "AllCodebooks",
     "Allocation",
@@ -99,6 +122,7 @@ __all__ = [
     "AroundQuantizer",
     "AroundStage",
     "AudioCodec",
+    "BoundedQuantizer",
     "Codebook",
     "CodebookDropout",
     "Codec",
@@ -109,19 +133,25 @@ __all__ = [
     "EMACodebook",
     "Embedding",
     "Estimator",
+    "FSQStage",
     "FactorizedVQ",
+    "FixedCodebook",
     "FrameOutput",
     "FrameQuantizer",
     "GradientEstimator",
     "GumbelSoftmax",
     "Identity",
     "ImportanceMask",
+    "KMeansStart",
     "LearnedCodebook",
     "Levels",
     "LogUniformLevels",
     "ModifiedSTE",
     "NoGradient",
     "NoiseApproximation",
+    "ProductQuantizer",
+    "ProjectedQuantizer",
+    "ProjectedStage",
     "Quantizer",
     "QuantizerOutput",
     "QuantizerWrapper",
@@ -130,14 +160,17 @@ __all__ = [
     "ResidualVQ",
     "ScalarQuantizer",
     "Selected",
+    "SimVQCodebook",
     "SurrogateCodec",
     "UniformLevels",
+    "VectorQuantizePytorch",
     "VectorQuantizer",
     "export_dac",
     "fit",
     "load_dac",
     "load_run",
     "patch_dac",
+    "residual_fsq",
     "residual_vq",
 ]
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qcodec.functional import level_value, nearest_code, nearest_level
+from qcodec.quantizers.ranks import from_first_rank, over_ranks
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
 
 Metric = Literal["cosine", "euclidean"]
@@ -82,6 +83,14 @@ class Codebook(Rebuildable, ABC, nn.Module):
 
     def observe(self, z: Tensor, codes: Tensor) -> None:
         """Learn from the frames of one update that are sent, ``(n, d)`` and ``(n,)``; by default nothing is learned."""
+
+    def place(self, points: Tensor, counts: Tensor) -> None:
+        """Put the points on others ``(K, d)``, each of which stands for a number of frames, ``counts`` ``(K,)``.
+
+        Raises:
+            ValueError: For codebooks whose points are not free, which is the default.
+        """
+        raise ValueError(f"the points of {type(self).__name__} cannot be put anywhere: take a LearnedCodebook")
 
     def decoder_identity(self) -> Mapping[str, Any]:
         """Return what ``lookup`` depends on, by name, for a file's fingerprint.
@@ -175,6 +184,11 @@ class LearnedCodebook(Codebook):
         """Return the points."""
         return self.weight
 
+    @torch.no_grad()
+    def place(self, points: Tensor, counts: Tensor) -> None:
+        """Put the points there; the counts mean nothing."""
+        self.weight.copy_(points)
+
     def decoder_identity(self) -> Mapping[str, Any]:
         """Return the points."""
         return {"weight": self.weight}
@@ -234,6 +248,12 @@ class EMACodebook(Codebook):
         return {"weight": self.weight}
 
     @torch.no_grad()
+    def place(self, points: Tensor, counts: Tensor) -> None:
+        """Put the points there, and start the averages from the counts."""
+        self.weight, self.counts = points.to(self.weight), counts.to(self.counts)
+        self.sums = self.weight * self.counts[:, None]
+
+    @torch.no_grad()
     def observe(self, z: Tensor, codes: Tensor) -> None:
         """Move the points towards the means of their frames; new tensors take the place of the old ones.
 
@@ -245,7 +265,7 @@ class EMACodebook(Codebook):
         z, codes = z.detach()[finite].to(self.weight.dtype), codes[finite]
         n = torch.bincount(codes, minlength=self.size).to(z.dtype)
         m = torch.zeros_like(self.sums).index_add_(0, codes, z)
-        n, m = _over_ranks(n), _over_ranks(m)
+        n, m = over_ranks(n), over_ranks(m)
         self.counts = self.counts.lerp(n, 1 - self.decay)
         self.sums = self.sums.lerp(m, 1 - self.decay)
         total = self.counts.sum()
@@ -256,7 +276,7 @@ class EMACodebook(Codebook):
     def _restart(self, z: Tensor) -> None:
         """Put dead points on frames ``(n, d)`` drawn at random, those of the first rank on every rank."""
         drawn = torch.randint(max(1, len(z)), (self.size,), device=z.device)
-        frames = _from_first_rank(z[drawn] if len(z) else self.weight.clone())
+        frames = from_first_rank(z[drawn] if len(z) else self.weight.clone())
         mean = self.counts.mean()
         dead = self.counts < self.least * mean
         self.weight = torch.where(dead[:, None], frames, self.weight)
@@ -270,20 +290,3 @@ def check_sizes(size: int, dim: int, metric: str) -> None:
         raise ValueError(f"a codebook needs 2 points of 1 dimension or more, not size={size} and dim={dim}")
     if metric not in ("cosine", "euclidean"):
         raise ValueError(f"metric {metric!r} is unknown: choose 'cosine' or 'euclidean'")
-
-
-def _several_ranks() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _over_ranks(value: Tensor) -> Tensor:
-    """Return the sum over all ranks."""
-    if _several_ranks():
-        torch.distributed.all_reduce(value)
-    return value
-
-
-def _from_first_rank(value: Tensor) -> Tensor:
-    if _several_ranks():
-        torch.distributed.broadcast(value, src=0)
-    return value

@@ -152,6 +152,6 @@ class FactorizedVQ(_CodebookQuantizer):
 
     def dac_arguments(self) -> Mapping[str, Any] | None:
         """Return those of a residual quantizer of this one stage."""
-        if not self.codebook.learned or self.codebook.metric != "cosine":
+        if not isinstance(self.codebook, LearnedCodebook) or self.codebook.metric != "cosine":
             return None
         return {"n_codebooks": 1, "codebook_size": self.size, "codebook_dim": self.codebook.dim}

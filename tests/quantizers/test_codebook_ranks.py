@@ -1,4 +1,4 @@
-"""An EMA codebook over two ranks, in real processes."""
+"""What is shared over two ranks, in real processes."""
 
 import os
 import socket
@@ -7,12 +7,12 @@ import sys
 
 import torch
 
-from qcodec import EMACodebook
+from qcodec import LFQ, EMACodebook
 
 SCRIPT = """
 import os, torch
 from torch import distributed
-from qcodec import EMACodebook
+from qcodec import LFQ, EMACodebook, KMeansStart, LearnedCodebook
 start, frames = torch.load("start.pt"), torch.load("frames.pt")
 codebooks = [EMACodebook(6, 2, decay=0.5, least=least) for least in (0.0, 0.9)]  # built before there are ranks
 rank = int(os.environ["RANK"])
@@ -23,10 +23,17 @@ for codebook in codebooks:
         own = both.chunk(2)[rank]
         codebook.observe(own, codebook.nearest(own.t()[None])[0, 0])
 torch.save([codebook.state_dict() for codebook in codebooks], f"end{rank}.pt")
+torch.manual_seed(rank)
+own = frames.view(2, 2, -1)[rank : rank + 1].requires_grad_()
+started = KMeansStart(LearnedCodebook(6, 2, "euclidean"))
+started.quantize(own)
+diversity = LFQ(2, temperature=1.0)(own).losses["diversity"].mean()
+(gradient,) = torch.autograd.grad(diversity, own)
+torch.save((started.state_dict(), diversity.detach(), gradient), f"more{rank}.pt")
 """
 
 
-def test_two_ranks_learn_what_one_learns_from_both_batches_and_restart_the_same_points(tmp_path):
+def test_two_ranks_learn_what_one_learns_from_both_batches_and_start_and_restart_the_same_points(tmp_path):
     torch.manual_seed(0)
     codebook, frames = EMACodebook(6, 2, decay=0.5, least=0.0), torch.randn(4, 60, 2)
     torch.save(codebook.state_dict(), tmp_path / "start.pt")
@@ -48,3 +55,11 @@ def test_two_ranks_learn_what_one_learns_from_both_batches_and_restart_the_same_
         assert torch.equal(plain[name], plain_too[name])
         assert torch.equal(restarted[name], restarted_too[name])
     assert not torch.equal(restarted["weight"], plain["weight"])
+    first, second = (torch.load(tmp_path / f"more{rank}.pt") for rank in range(2))
+    for name, value in first[0].items():
+        assert torch.equal(value, second[0][name])
+    z = frames.view(2, 2, -1).requires_grad_()
+    diversity = LFQ(2, temperature=1.0)(z).losses["diversity"].mean()
+    torch.testing.assert_close((first[1] + second[1]) / 2, diversity.detach())
+    (gradient,) = torch.autograd.grad(diversity, z)
+    torch.testing.assert_close(torch.cat([first[2], second[2]]) / 2, gradient)  # as DDP averages

@@ -10,7 +10,9 @@ import torch
 from residual_sites import PATHS, SITES, residual_at
 
 from qcodec import (
+    BSQ,
     FSQ,
+    LFQ,
     STE,
     AllCodebooks,
     AnnealedDither,
@@ -19,17 +21,25 @@ from qcodec import (
     DiVeQ,
     EMACodebook,
     FactorizedVQ,
+    FixedCodebook,
+    FSQStage,
     GumbelSoftmax,
     Identity,
     ImportanceMask,
+    KMeansStart,
     LearnedCodebook,
     Levels,
     LogUniformLevels,
     ModifiedSTE,
     NoiseApproximation,
+    ProductQuantizer,
+    ProjectedQuantizer,
+    ProjectedStage,
     ResidualVQ,
     ScalarQuantizer,
+    SimVQCodebook,
     VectorQuantizer,
+    residual_fsq,
     residual_vq,
 )
 from qcodec.quantizers.rebuild import build, settings_of
@@ -52,6 +62,11 @@ CODEBOOKS = {
     "euclidean": lambda: LearnedCodebook(20, 3, "euclidean"),
     "ema": lambda: EMACodebook(20, 3, decay=0.8),
     "ema_cosine": lambda: EMACodebook(20, 3, "cosine", least=0.0),
+}
+FURTHER_CODEBOOKS = {
+    "simvq": lambda: SimVQCodebook(20, 3, base_dim=5),
+    "fixed": lambda: FixedCodebook(20, 3, "cosine", "orthogonal"),
+    "kmeans": lambda: KMeansStart(EMACodebook(20, 3)),
 }
 
 
@@ -93,6 +108,17 @@ QUANTIZERS = {
         for codebook, (name, make) in itertools.product(CODEBOOKS, ESTIMATORS.items())
         if codebook == "learned" or name in FEW
     },
+    **{
+        f"vector_{name}": lambda make=make: FactorizedVQ(8, make(), ModifiedSTE())
+        for name, make in FURTHER_CODEBOOKS.items()
+    },
+    "lfq": lambda: LFQ(8, temperature=1.0),
+    "bsq": lambda: BSQ(8, group=4, estimator=ModifiedSTE()),
+    "residual_fsq": lambda: residual_fsq((4, 3) * 4, 3, CodebookDropout(0.5)),
+    "projected": lambda: ProjectedQuantizer(8, 2, residual_fsq((8, 5), 3, importance(), DiVeQ())),
+    "residual_projected": lambda: ResidualVQ([ProjectedStage(8, LFQ(5)), ProjectedStage(8, FSQStage((3, 2)))]),
+    "product": lambda: ProductQuantizer(8, [VectorQuantizer(EMACodebook(20, 4)), ScalarQuantizer(3)]),
+    "grouped": lambda: ProductQuantizer(8, [residual_vq(4, 2, 20, 3, CodebookDropout(0.5)) for _ in range(2)]),
     "plain_vector": lambda: VectorQuantizer(EMACodebook(20, 8), ModifiedSTE()),
     **{
         f"residual_{site}_{path}_{name}": lambda site=site, path=path, make=make: residual_at(
@@ -318,7 +344,16 @@ def test_an_estimator_returns_the_quantized_value_detached_in_evaluation(make):
 
 
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=list(ESTIMATORS))
-@pytest.mark.parametrize("codebook", [lambda: Levels(4), lambda: LearnedCodebook(20, 4), lambda: LearnedCodebook(5, 8)])
+@pytest.mark.parametrize(
+    "codebook",
+    [
+        lambda: Levels(4),
+        lambda: LearnedCodebook(20, 4),
+        lambda: LearnedCodebook(5, 8),
+        lambda: SimVQCodebook(20, 4),
+        lambda: KMeansStart(LearnedCodebook(20, 4)),
+    ],
+)
 def test_every_estimator_takes_every_codebook_and_chooses_the_nearest_in_evaluation(make, codebook):
     z, points, estimator = embedding(), codebook(), make()
     for train in (True, False):
