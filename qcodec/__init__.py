@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from qcodec.codecs.dac.codec import DacCodec, patch_dac
     from qcodec.codecs.dac.weights import export_dac, load_dac
     from qcodec.codecs.surrogate import SurrogateCodec
+    from qcodec.quantizers.additive_noise import AdditiveUniformNoise
     from qcodec.quantizers.allocators import AllCodebooks, Allocation, CodebookDropout, ConstantRate, RateAllocator
     from qcodec.quantizers.around import AroundQuantizer, AroundStage
     from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper
     from qcodec.quantizers.codebooks import Codebook, EMACodebook, LearnedCodebook, Levels
     from qcodec.quantizers.dither import AnnealedDither
-    from qcodec.quantizers.diveq import DiVeQ
+    from qcodec.quantizers.diveq import DetachedDiVeQ, DiVeQ
     from qcodec.quantizers.estimators import (
         STE,
         DetachedNoiseApproximation,
@@ -30,16 +31,24 @@ if TYPE_CHECKING:
     )
     from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
     from qcodec.quantizers.fsq import FSQ
-    from qcodec.quantizers.gumbel_softmax import GumbelSoftmax
+    from qcodec.quantizers.gumbel_softmax import GumbelSoftmax, StraightThroughGumbel
     from qcodec.quantizers.identity import Identity
     from qcodec.quantizers.importance import ImportanceMask
     from qcodec.quantizers.levels import LogUniformLevels, UniformLevels
+    from qcodec.quantizers.nsvq import NSVQ
     from qcodec.quantizers.receptive_field import ReceptiveField
+    from qcodec.quantizers.reinmax import ReinMax
     from qcodec.quantizers.residual import ResidualVQ, residual_vq
+    from qcodec.quantizers.rotation_trick import RotationTrick
     from qcodec.quantizers.scalar import ScalarQuantizer
+    from qcodec.quantizers.soft_to_hard import SoftToHard
+    from qcodec.quantizers.spigot import SPIGOT
+    from qcodec.quantizers.stochastic_ste import StochasticSTE
     from qcodec.quantizers.vector import FactorizedVQ, VectorQuantizer
+    from qcodec.quantizers.zgr import ZGR
 
 _HOME = {
+    "AdditiveUniformNoise": "qcodec.quantizers.additive_noise",
     "AllCodebooks": "qcodec.quantizers.allocators",
     "Allocation": "qcodec.quantizers.allocators",
     "AnnealedDither": "qcodec.quantizers.dither",
@@ -51,6 +60,7 @@ _HOME = {
     "Codec": "qcodec.codecs.base",
     "ConstantRate": "qcodec.quantizers.allocators",
     "DacCodec": "qcodec.codecs.dac.codec",
+    "DetachedDiVeQ": "qcodec.quantizers.diveq",
     "DetachedNoiseApproximation": "qcodec.quantizers.estimators",
     "DiVeQ": "qcodec.quantizers.diveq",
     "EMACodebook": "qcodec.quantizers.codebooks",
@@ -68,6 +78,7 @@ _HOME = {
     "Levels": "qcodec.quantizers.codebooks",
     "LogUniformLevels": "qcodec.quantizers.levels",
     "ModifiedSTE": "qcodec.quantizers.estimators",
+    "NSVQ": "qcodec.quantizers.nsvq",
     "NoGradient": "qcodec.quantizers.estimators",
     "NoiseApproximation": "qcodec.quantizers.estimators",
     "Quantizer": "qcodec.quantizers.base",
@@ -75,13 +86,20 @@ _HOME = {
     "QuantizerWrapper": "qcodec.quantizers.base",
     "RateAllocator": "qcodec.quantizers.allocators",
     "ReceptiveField": "qcodec.quantizers.receptive_field",
+    "ReinMax": "qcodec.quantizers.reinmax",
     "ResidualVQ": "qcodec.quantizers.residual",
+    "RotationTrick": "qcodec.quantizers.rotation_trick",
+    "SPIGOT": "qcodec.quantizers.spigot",
     "STE": "qcodec.quantizers.estimators",
     "ScalarQuantizer": "qcodec.quantizers.scalar",
     "Selected": "qcodec.quantizers.estimators",
+    "SoftToHard": "qcodec.quantizers.soft_to_hard",
+    "StochasticSTE": "qcodec.quantizers.stochastic_ste",
+    "StraightThroughGumbel": "qcodec.quantizers.gumbel_softmax",
     "SurrogateCodec": "qcodec.codecs.surrogate",
     "UniformLevels": "qcodec.quantizers.levels",
     "VectorQuantizer": "qcodec.quantizers.vector",
+    "ZGR": "qcodec.quantizers.zgr",
     "export_dac": "qcodec.codecs.dac.weights",
     "fit": "qcodec.api",
     "load_dac": "qcodec.codecs.dac.weights",
@@ -92,7 +110,11 @@ _HOME = {
 
 __all__ = [
     "FSQ",
+    "NSVQ",
+    "SPIGOT",
     "STE",
+    "ZGR",
+    "AdditiveUniformNoise",
     "AllCodebooks",
     "Allocation",
     "AnnealedDither",
@@ -104,6 +126,7 @@ __all__ = [
     "Codec",
     "ConstantRate",
     "DacCodec",
+    "DetachedDiVeQ",
     "DetachedNoiseApproximation",
     "DiVeQ",
     "EMACodebook",
@@ -127,9 +150,14 @@ __all__ = [
     "QuantizerWrapper",
     "RateAllocator",
     "ReceptiveField",
+    "ReinMax",
     "ResidualVQ",
+    "RotationTrick",
     "ScalarQuantizer",
     "Selected",
+    "SoftToHard",
+    "StochasticSTE",
+    "StraightThroughGumbel",
     "SurrogateCodec",
     "UniformLevels",
     "VectorQuantizer",
