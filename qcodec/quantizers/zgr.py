@@ -21,9 +21,9 @@ class ZGR(LogitEstimator):
     With ``theta = sharpness * logits`` (minus squared distances), ``pi = softmax(theta)``, a sample ``k`` of ``pi``
     with its one-hot vector ``D``, the decoder sees the point ``c_k`` exactly. With ``g`` the gradient of the output and
     ``a_j = <g, c_j>``, ``theta`` gets ``(J(pi) a + (D - pi) <D - pi, a>) / 2``: the mean of the straight-through and
-    the DARN gradient, where ``J(p) = diag(p) - p p^T``; ``g`` reaches the point ``c_k``. Its mean is the exact gradient
-    of any loss that is quadratic in the one-hot vector; there is no temperature. In evaluation the nearest point is
-    taken.
+    the DARN gradient, where ``J(p) = diag(p) - p p^T``; ``g`` reaches the point ``c_k``. Its mean is the exact
+    gradient of any loss that is quadratic in the one-hot vector. There is no temperature, and it is ``ReinMax`` at
+    temperature 1, sample by sample. In evaluation the nearest point is taken.
 
     Args:
         sharpness: Of the distribution that is sampled, positive, or a schedule of it.

@@ -136,6 +136,14 @@ def test_zgrs_gradients_are_the_mean_of_straight_through_and_darn(codebook):
     torch.testing.assert_close(tuple(ours), held(codebook, zgr_by_hand(F.one_hot(codes, 6).double())))
 
 
+def test_zgr_is_reinmax_at_temperature_1_sample_by_sample(codebook):
+    outputs = []
+    for estimator in (ZGR(SHARPNESS), ReinMax(1.0, SHARPNESS)):
+        torch.manual_seed(0)
+        outputs.append(found(estimator, codebook))
+    torch.testing.assert_close(*outputs)
+
+
 @pytest.mark.parametrize("make", [lambda: ReinMax(1.0, SHARPNESS), lambda: ZGR(SHARPNESS)])
 def test_the_mean_gradient_is_exact_for_a_quadratic_loss(monkeypatch, codebook, make):
     """The expected loss and its gradient are written out as sums over all codes."""
