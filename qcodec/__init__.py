@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qcodec.codecs.dac.codec import DacCodec, patch_dac
     from qcodec.codecs.dac.weights import export_dac, load_dac
     from qcodec.codecs.surrogate import SurrogateCodec
+    from qcodec.quantizers.additive_noise import AdditiveUniformNoise
     from qcodec.quantizers.allocators import AllCodebooks, Allocation, CodebookDropout, ConstantRate, RateAllocator
     from qcodec.quantizers.around import AroundQuantizer, AroundStage
     from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from qcodec.quantizers.bounded import BoundedQuantizer
     from qcodec.quantizers.codebooks import Codebook, EMACodebook, LearnedCodebook, Levels
     from qcodec.quantizers.dither import AnnealedDither
-    from qcodec.quantizers.diveq import DiVeQ
+    from qcodec.quantizers.diveq import DetachedDiVeQ, DiVeQ
     from qcodec.quantizers.estimators import (
         STE,
         DetachedNoiseApproximation,
@@ -34,21 +35,29 @@ if TYPE_CHECKING:
     from qcodec.quantizers.fixed import FixedCodebook
     from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
     from qcodec.quantizers.fsq import FSQ
-    from qcodec.quantizers.gumbel_softmax import GumbelSoftmax
+    from qcodec.quantizers.gumbel_softmax import GumbelSoftmax, StraightThroughGumbel
     from qcodec.quantizers.identity import Identity
     from qcodec.quantizers.importance import ImportanceMask
     from qcodec.quantizers.kmeans import KMeansStart
     from qcodec.quantizers.levels import LogUniformLevels, UniformLevels
+    from qcodec.quantizers.nsvq import NSVQ
     from qcodec.quantizers.product import ProductQuantizer
     from qcodec.quantizers.projected import ProjectedQuantizer, ProjectedStage
     from qcodec.quantizers.receptive_field import ReceptiveField
+    from qcodec.quantizers.reinmax import ReinMax
     from qcodec.quantizers.residual import ResidualVQ, residual_vq
     from qcodec.quantizers.residual_fsq import FSQStage, residual_fsq
+    from qcodec.quantizers.rotation_trick import RotationTrick
     from qcodec.quantizers.scalar import ScalarQuantizer
     from qcodec.quantizers.simvq import SimVQCodebook
+    from qcodec.quantizers.soft_to_hard import SoftToHard
+    from qcodec.quantizers.spigot import SPIGOT
+    from qcodec.quantizers.stochastic_ste import StochasticSTE
     from qcodec.quantizers.vector import FactorizedVQ, VectorQuantizer
+    from qcodec.quantizers.zgr import ZGR
 
 _HOME = {
+    "AdditiveUniformNoise": "qcodec.quantizers.additive_noise",
     "AllCodebooks": "qcodec.quantizers.allocators",
     "Allocation": "qcodec.quantizers.allocators",
     "AnnealedDither": "qcodec.quantizers.dither",
@@ -62,6 +71,7 @@ _HOME = {
     "Codec": "qcodec.codecs.base",
     "ConstantRate": "qcodec.quantizers.allocators",
     "DacCodec": "qcodec.codecs.dac.codec",
+    "DetachedDiVeQ": "qcodec.quantizers.diveq",
     "DetachedNoiseApproximation": "qcodec.quantizers.estimators",
     "DiVeQ": "qcodec.quantizers.diveq",
     "EMACodebook": "qcodec.quantizers.codebooks",
@@ -83,6 +93,7 @@ _HOME = {
     "Levels": "qcodec.quantizers.codebooks",
     "LogUniformLevels": "qcodec.quantizers.levels",
     "ModifiedSTE": "qcodec.quantizers.estimators",
+    "NSVQ": "qcodec.quantizers.nsvq",
     "NoGradient": "qcodec.quantizers.estimators",
     "NoiseApproximation": "qcodec.quantizers.estimators",
     "ProductQuantizer": "qcodec.quantizers.product",
@@ -93,15 +104,22 @@ _HOME = {
     "QuantizerWrapper": "qcodec.quantizers.base",
     "RateAllocator": "qcodec.quantizers.allocators",
     "ReceptiveField": "qcodec.quantizers.receptive_field",
+    "ReinMax": "qcodec.quantizers.reinmax",
     "ResidualVQ": "qcodec.quantizers.residual",
+    "RotationTrick": "qcodec.quantizers.rotation_trick",
+    "SPIGOT": "qcodec.quantizers.spigot",
     "STE": "qcodec.quantizers.estimators",
     "ScalarQuantizer": "qcodec.quantizers.scalar",
     "Selected": "qcodec.quantizers.estimators",
     "SimVQCodebook": "qcodec.quantizers.simvq",
+    "SoftToHard": "qcodec.quantizers.soft_to_hard",
+    "StochasticSTE": "qcodec.quantizers.stochastic_ste",
+    "StraightThroughGumbel": "qcodec.quantizers.gumbel_softmax",
     "SurrogateCodec": "qcodec.codecs.surrogate",
     "UniformLevels": "qcodec.quantizers.levels",
     "VectorQuantizePytorch": "qcodec.quantizers.external",
     "VectorQuantizer": "qcodec.quantizers.vector",
+    "ZGR": "qcodec.quantizers.zgr",
     "export_dac": "qcodec.codecs.dac.weights",
     "fit": "qcodec.api",
     "load_dac": "qcodec.codecs.dac.weights",
@@ -115,7 +133,11 @@ __all__ = [
     "BSQ",
     "FSQ",
     "LFQ",
+    "NSVQ",
+    "SPIGOT",
     "STE",
+    "ZGR",
+    "AdditiveUniformNoise",
     "AllCodebooks",
     "Allocation",
     "AnnealedDither",
@@ -128,6 +150,7 @@ __all__ = [
     "Codec",
     "ConstantRate",
     "DacCodec",
+    "DetachedDiVeQ",
     "DetachedNoiseApproximation",
     "DiVeQ",
     "EMACodebook",
@@ -157,10 +180,15 @@ __all__ = [
     "QuantizerWrapper",
     "RateAllocator",
     "ReceptiveField",
+    "ReinMax",
     "ResidualVQ",
+    "RotationTrick",
     "ScalarQuantizer",
     "Selected",
     "SimVQCodebook",
+    "SoftToHard",
+    "StochasticSTE",
+    "StraightThroughGumbel",
     "SurrogateCodec",
     "UniformLevels",
     "VectorQuantizePytorch",

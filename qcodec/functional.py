@@ -203,6 +203,29 @@ def noise_approximation(z: Tensor, noise: Tensor, gain: Tensor, dims: Sequence[i
     return add_noise(z, noise, gain, dims)
 
 
+def project_to_simplex(x: Tensor) -> Tensor:
+    """Find the nearest point of the probability simplex: entries of 0 or more that sum to 1 over the last dimension.
+
+    ``max(x - tau, 0)`` with the one ``tau`` for which it sums to 1, found by sorting (Held, Wolfe and Crowder,
+    Mathematical Programming 6, 1974).
+
+    Args:
+        x: ``(..., K)`` floating; computed in float32 or wider.
+
+    Example:
+        >>> project_to_simplex(torch.tensor([0.5, 1.5, -3.0]))
+        tensor([0., 1., 0.])
+    """
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    shifted = wide - wide.amax(-1, keepdim=True)
+    descending = shifted.sort(-1, descending=True).values
+    excess = descending.cumsum(-1) - 1
+    counts = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=wide.dtype)
+    kept = (counts * descending > excess).sum(-1, keepdim=True)
+    tau = excess.gather(-1, kept - 1) / kept
+    return (shifted - tau).clamp_min(0).to(x.dtype)
+
+
 def soft_step(x: Tensor, sharpness: float) -> Tensor:
     r"""Rise smoothly from 0 to 1 about ``x = 0`` (arXiv 2410.06016, the surrogate of its importance mask).
 

@@ -20,7 +20,7 @@ LAYERS = {
     "rate": {"functional"},
     "layers": {"kernels"},
     "audio": {"atomic_write"},
-    "quantizers": {"functional", "layers", "random_streams", "rate"},
+    "quantizers": {"functional", "kernels", "layers", "random_streams", "rate", "schedules"},
     "codecs": {"layers", "quantizers", "runs"},
     "losses": {"functional", "kernels"},
     "data": {"atomic_write", "audio", "functional", "random_streams", "rate"},

@@ -1,18 +1,18 @@
 """Sampling of codes by the Gumbel-softmax."""
 
-import math
 from typing import final
 
-import torch
 from torch import Tensor
 
+from qcodec.functional import straight_through
 from qcodec.quantizers.codebooks import Codebook
-from qcodec.quantizers.estimators import Estimator, Selected
-from qcodec.random_streams import uniform_like
+from qcodec.quantizers.estimators import Selected
+from qcodec.quantizers.logit_estimator import LogitEstimator, at_points, one_hot, perturbed, tempered_softmax
+from qcodec.schedules import Schedule
 
 
 @final
-class GumbelSoftmax(Estimator):
+class GumbelSoftmax(LogitEstimator):
     """Gumbel-softmax over a codebook (arXiv 1611.01144, eq. 2), the soft form, as the dVAE of arXiv 2102.12092 trains.
 
     With ``theta = sharpness * logits`` (minus squared distances), Gumbel noise ``G`` and ``p = softmax((theta + G) /
@@ -21,32 +21,60 @@ class GumbelSoftmax(Estimator):
     point. In evaluation the nearest point is taken, which is the argmax of ``theta``.
 
     Args:
-        temperature: Of the softmax, positive; lower ones are nearer to the sample.
-        sharpness: Of the distribution that is sampled, positive: the inverse of twice its variance.
+        temperature: Of the softmax, positive, or a schedule of it; lower ones are nearer to the sample.
+        sharpness: Of the distribution that is sampled, positive, or a schedule: the inverse of twice its variance.
 
     Raises:
         ValueError: For numbers that are not positive.
+
+    Example:
+        >>> from qcodec import ScalarQuantizer
+        >>> from qcodec.schedules import Exponential
+        >>> quantizer = ScalarQuantizer(4, estimator=GumbelSoftmax(Exponential(rate=1.0, decay=0.999)))
     """
 
-    def __init__(self, temperature: float = 1.0, sharpness: float = 1.0) -> None:
-        super().__init__()
-        if not (0 < temperature < math.inf and 0 < sharpness < math.inf):
-            raise ValueError(f"temperature={temperature} and sharpness={sharpness} must be positive numbers")
-        self.temperature, self.sharpness = float(temperature), float(sharpness)
+    def __init__(self, temperature: float | Schedule = 1.0, sharpness: float | Schedule = 1.0) -> None:
+        super().__init__({"temperature": temperature, "sharpness": sharpness})
 
-    @property
-    def entries_independent(self) -> bool:
-        """Whether batch entries are treated apart: always."""
-        return True
-
-    def select(self, z: Tensor, codebook: Codebook) -> Selected:
-        """Sample points in training, take the nearest in evaluation."""
-        if not self.training:
-            codes, z_q = codebook.quantize(z)
-            return Selected(codes, z_q, z_q.detach())
-        theta = self.sharpness * codebook.logits(z)
-        uniform = uniform_like(theta, theta.shape).clamp_min(torch.finfo(theta.dtype).tiny)
-        perturbed = theta - uniform.log().neg().log()
-        codes = perturbed.argmax(-1)
-        z_hat = codebook.mix((perturbed / self.temperature).softmax(-1)).to(z.dtype)
+    def choose(self, z: Tensor, codebook: Codebook) -> Selected:
+        """Sample points; the decoder sees means."""
+        noisy = perturbed(self.theta(z, codebook))
+        codes = noisy.argmax(-1)
+        z_hat = codebook.mix(tempered_softmax(noisy, self.setting("temperature"))).to(z.dtype)
         return Selected(codes, codebook.lookup(codes).to(z.dtype), z_hat)
+
+
+@final
+class StraightThroughGumbel(LogitEstimator):
+    """Straight-through Gumbel-softmax (arXiv 1611.01144, section 2.2): the sample, with the gradient of the soft form.
+
+    With ``theta`` and ``p`` of ``GumbelSoftmax`` and ``k = argmax(theta + G)``, the decoder sees the point ``c_k``
+    exactly. With ``g`` the gradient of the output and ``a_j = <g, c_j>``, ``theta`` gets ``p (a - <p, a>) /
+    temperature``, and ``g`` reaches the point ``c_k``. In evaluation the nearest point is taken.
+
+    Args:
+        temperature: Of the softmax, positive, or a schedule of it; lower ones mean less bias and more variance.
+        sharpness: Of the distribution that is sampled, positive, or a schedule of it.
+
+    Raises:
+        ValueError: For numbers that are not positive.
+
+    Example:
+        >>> import torch
+        >>> from qcodec import ScalarQuantizer
+        >>> output = ScalarQuantizer(4, estimator=StraightThroughGumbel(0.5))(torch.randn(1, 8, 10))
+        >>> bool((output.z_hat == output.z_q).all())
+        True
+    """
+
+    exact = True
+
+    def __init__(self, temperature: float | Schedule = 1.0, sharpness: float | Schedule = 1.0) -> None:
+        super().__init__({"temperature": temperature, "sharpness": sharpness})
+
+    def choose(self, z: Tensor, codebook: Codebook) -> Selected:
+        """Sample points, which the decoder sees."""
+        noisy = perturbed(self.theta(z, codebook))
+        codes = noisy.argmax(-1)
+        soft = tempered_softmax(noisy, self.setting("temperature"))
+        return at_points(z, codebook, codes, straight_through(soft, one_hot(codes, soft)))

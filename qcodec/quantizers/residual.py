@@ -198,7 +198,7 @@ def residual_vq(
         codebook_size: Points per stage.
         codebook_dim: Dimensions of the points, one number or one per stage.
         allocator: Which stages are sent; all if left out.
-        estimator: How points are chosen and gradients pass, one for all stages; straight-through if left out.
+        estimator: How points are chosen and gradients pass, built anew for each stage; straight-through if left out.
 
     Raises:
         ValueError: For sizes below their least, or another number of ``codebook_dim`` than of stages.
@@ -206,8 +206,8 @@ def residual_vq(
     dims = [codebook_dim] * n_codebooks if isinstance(codebook_dim, int) else list(codebook_dim)
     if n_codebooks < 1 or len(dims) != n_codebooks:
         raise ValueError(f"{len(dims)} values of codebook_dim for n_codebooks={n_codebooks}: give one for each, 1 up")
-    shared = STE() if estimator is None else estimator
-    return ResidualVQ([_stage(dim, codebook_size, each, shared) for each in dims], allocator)
+    usual = STE() if estimator is None else estimator
+    return ResidualVQ([_stage(dim, codebook_size, each, usual.rebuild()) for each in dims], allocator)
 
 
 def _stage(dim: int, size: int, codebook_dim: int, estimator: Estimator) -> FactorizedVQ:

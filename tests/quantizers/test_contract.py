@@ -13,10 +13,15 @@ from qcodec import (
     BSQ,
     FSQ,
     LFQ,
+    NSVQ,
+    SPIGOT,
     STE,
+    ZGR,
+    AdditiveUniformNoise,
     AllCodebooks,
     AnnealedDither,
     CodebookDropout,
+    DetachedDiVeQ,
     DetachedNoiseApproximation,
     DiVeQ,
     EMACodebook,
@@ -35,15 +40,21 @@ from qcodec import (
     ProductQuantizer,
     ProjectedQuantizer,
     ProjectedStage,
+    ReinMax,
     ResidualVQ,
+    RotationTrick,
     ScalarQuantizer,
     SimVQCodebook,
+    SoftToHard,
+    StochasticSTE,
+    StraightThroughGumbel,
     VectorQuantizer,
     residual_fsq,
     residual_vq,
 )
 from qcodec.quantizers.rebuild import build, settings_of
 from qcodec.random_streams import BatchStreams, drawing_from
+from qcodec.schedules import Cosine, Exponential
 
 GRADIENT = {
     "ste": STE,
@@ -54,8 +65,23 @@ GRADIENT = {
     "na_absolute": lambda: NoiseApproximation(reading="absolute"),
     "na_det": DetachedNoiseApproximation,
     "diveq": DiVeQ,
+    "diveq_detached": DetachedDiVeQ,
+    "nsvq": NSVQ,
+    "rotation": RotationTrick,
+    "uniform": AdditiveUniformNoise,
 }
-ESTIMATORS = {**GRADIENT, "gumbel": lambda: GumbelSoftmax(temperature=0.5, sharpness=2.0)}
+LOGITS = {
+    "gumbel": lambda: GumbelSoftmax(temperature=0.5, sharpness=2.0),
+    "gumbel_annealed": lambda: GumbelSoftmax(Exponential(1.0, 0.5), Cosine(4.0, 3, 1)),
+    "gumbel_straight": lambda: StraightThroughGumbel(temperature=0.5, sharpness=2.0),
+    "reinmax": lambda: ReinMax(temperature=1.5, sharpness=2.0),
+    "zgr": lambda: ZGR(sharpness=2.0),
+    "spigot": SPIGOT,
+    "soft_to_hard": SoftToHard,
+    "stochastic": lambda: StochasticSTE(sharpness=2.0),
+}
+ESTIMATORS = {**GRADIENT, **LOGITS}
+NEW = {name: ESTIMATORS[name] for name in ("diveq_detached", "nsvq", "rotation", "uniform", *list(LOGITS)[1:])}
 FEW = ("ste", "mste_sample", "na", "diveq", "gumbel")
 CODEBOOKS = {
     "learned": lambda: LearnedCodebook(20, 3),
@@ -134,6 +160,7 @@ QUANTIZERS = {
         for allocator, (name, make) in itertools.product(ALLOCATORS, ESTIMATORS.items())
         if name in FEW and (allocator != "importance_detached" or name == "ste")
     },
+    **{f"residual_{name}": lambda make=make: residual_vq(8, 2, 20, 3, None, make()) for name, make in NEW.items()},
     **{
         f"residual_{codebook}_{name}": lambda c=codebook, make=make: ResidualVQ(stages(c, make), importance())
         for codebook, (name, make) in itertools.product(CODEBOOKS, ESTIMATORS.items())
@@ -372,7 +399,24 @@ def test_an_estimator_refuses_tensors_of_two_shapes(make):
 
 @pytest.mark.parametrize(
     ("name", "trained"),
-    [("ste", False), ("mste_sample", False), ("mste_trains", True), ("na", False), ("diveq", True), ("gumbel", True)],
+    [
+        ("ste", False),
+        ("mste_sample", False),
+        ("mste_trains", True),
+        ("na", False),
+        ("diveq", True),
+        ("gumbel", True),
+        ("diveq_detached", True),
+        ("nsvq", True),
+        ("rotation", False),
+        ("uniform", False),
+        ("gumbel_straight", True),
+        ("reinmax", True),
+        ("zgr", True),
+        ("spigot", True),
+        ("soft_to_hard", True),
+        ("stochastic", False),
+    ],
 )
 def test_the_decoders_gradient_reaches_a_learned_codebook_where_the_estimator_passes_it(name, trained):
     quantizer = FactorizedVQ(8, LearnedCodebook(20, 3), ESTIMATORS[name]())
@@ -404,7 +448,11 @@ def test_the_decoders_gradient_reaches_a_learned_codebook_where_the_estimator_pa
         (lambda: NoiseApproximation(enr_db=(8, 0)), r"enr_db \(8, 0\) is no range"),
         (lambda: NoiseApproximation(reading="literal"), "reading 'literal' is unknown"),
         (lambda: DiVeQ(variance=-1), "variance=-1 is no variance"),
-        (lambda: GumbelSoftmax(temperature=0), "temperature=0 and sharpness=1.0 must be positive"),
+        (lambda: GumbelSoftmax(temperature=0), "temperature=0 must be a positive number, or a schedule"),
+        (lambda: ZGR(sharpness=-1.0), "sharpness=-1.0 must be a positive number, or a schedule"),
+        (lambda: SPIGOT(step=math.inf), "step=inf must be a positive number, or a schedule"),
+        (lambda: AdditiveUniformNoise(step=0), "step=0 is no width of the noise"),
+        (lambda: VectorQuantizer(LearnedCodebook(4, 1), RotationTrick())(embedding()[:, :1]), "2 dimensions or more"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_remedy(make, message):

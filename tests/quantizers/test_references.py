@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from qcodec import FSQ, DiVeQ, EMACodebook, GumbelSoftmax, LearnedCodebook, ModifiedSTE, VectorQuantizer
 from qcodec.quantizers import diveq as diveq_module
-from qcodec.quantizers import gumbel_softmax as gumbel_module
+from qcodec.quantizers import logit_estimator
 
 
 def draw(*shape, seed=0, dtype=torch.float32):
@@ -71,7 +71,7 @@ def test_gumbel_softmax_is_torchs_for_the_same_noise(monkeypatch, temperature):
     estimator = GumbelSoftmax(temperature, sharpness=0.7)
     torch.manual_seed(5)
     exponential = torch.empty(2, 1, 30, 20).exponential_()
-    monkeypatch.setattr(gumbel_module, "uniform_like", lambda x, shape: exponential.neg().exp())
+    monkeypatch.setattr(logit_estimator, "uniform_like", lambda x, shape: exponential.neg().exp())
     one, other = z.clone().requires_grad_(), z.clone().requires_grad_()
     selected = estimator.select(one, codebook)
     theta = -0.7 * torch.cdist(frames(other), codebook.weight).square()

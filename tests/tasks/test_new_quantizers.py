@@ -10,21 +10,32 @@ from surrogate_runs import CL, fit
 
 from qcodec import (
     FSQ,
+    NSVQ,
+    SPIGOT,
+    ZGR,
+    AdditiveUniformNoise,
     DacCodec,
+    DetachedDiVeQ,
     DiVeQ,
     EMACodebook,
     FactorizedVQ,
     GumbelSoftmax,
     LearnedCodebook,
     ModifiedSTE,
+    ReinMax,
     ResidualVQ,
+    RotationTrick,
     ScalarQuantizer,
+    SoftToHard,
+    StochasticSTE,
+    StraightThroughGumbel,
 )
 from qcodec.audio.reading import recording_of
 from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.decoder import Decoder
 from qcodec.bitstream.encoder import Encoder
 from qcodec.losses.weights import LossWeights
+from qcodec.schedules import Exponential
 from qcodec.tasks.audio import AudioTask
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
@@ -59,6 +70,21 @@ def test_a_fit_of_the_surrogate_learns_and_its_seeds_start_apart(name):
     if len(task.systems[name].quantizers) == 2:
         first, second = (quantizer.state_dict() for quantizer in task.systems[name].quantizers)
         assert all(not torch.equal(first[key], second[key]) for key in first if not key.endswith("bias"))
+
+
+def test_every_estimator_trains_the_surrogate_side_by_side_with_the_others():
+    fading = Exponential(1.0, 0.9)
+    estimators = [NSVQ(), DetachedDiVeQ(), RotationTrick(), AdditiveUniformNoise(), StraightThroughGumbel(0.5, 4.0)]
+    estimators += [ReinMax(fading, 4.0), ZGR(4.0), SPIGOT(), SoftToHard(fading), StochasticSTE(8.0)]
+    systems = {type(each).__name__: System(ScalarQuantizer(estimator=each), CL) for each in estimators}
+    task = SurrogateTask(systems, seeds=2)
+    logged = fit(task, updates=20, frames=50).logged_metrics
+    for name in systems:
+        assert 0 < logged[f"mse/{name}"] < 2
+        assert logged[f"diverged_at/{name}"].isnan()
+    for name, count in (("ReinMax", 2), ("SoftToHard", 2), ("SPIGOT", 1)):
+        assert len(task.systems[name].quantizers) == count, "seeds share a quantizer where nothing follows a schedule"
+    assert task.systems["ReinMax"].quantizers[1].estimator.updates_done == 20
 
 
 @pytest.mark.parametrize("name", QUANTIZERS)

@@ -185,7 +185,7 @@ def patch_dac(model: nn.Module, estimator: Estimator) -> nn.Module:
 
     Args:
         model: A ``dac.DAC``, or any module with quantizers of ``dac`` in it.
-        estimator: The estimator, shared by all codebooks.
+        estimator: The estimator, built anew for each codebook.
 
     Returns:
         The same model.
@@ -206,7 +206,7 @@ def patch_dac(model: nn.Module, estimator: Estimator) -> nn.Module:
     for stage in stages:
         if not hasattr(stage, "estimator"):
             stage.register_forward_hook(_with_estimator)
-        stage.estimator = estimator.train(stage.training)
+        stage.estimator = estimator.rebuild().train(stage.training)
     for module in model.modules():
         if isinstance(module, DAC) and "qcodec.**" not in module.EXTERN:
             module.EXTERN = [*module.EXTERN, "qcodec.**"]  # lets the model still be saved as a torch.package
