@@ -192,12 +192,14 @@ class QuantizerWrapper(Quantizer, ABC):
 
 
 def check_embedding(z: Tensor, owner: str, level: float | None = None) -> None:
-    """Raise ``ValueError`` unless ``z`` is a floating ``(B, D, T)`` tensor and no rate is asked for."""
+    """Raise ``ValueError`` unless ``z`` is a floating ``(B, D, T)`` tensor, not empty, and no rate is asked for."""
     if z.dim() != 3 or not z.is_floating_point():
         raise ValueError(
             f"{owner} takes a floating embedding of shape (B, D, T), not {z.dtype} of shape {tuple(z.shape)}: "
             "add the missing dimension or convert it"
         )
+    if z.numel() == 0:
+        raise ValueError(f"{owner} takes an embedding of one frame or more, not of shape {tuple(z.shape)}")
     if level is not None:
         raise ValueError(f"{owner} has one rate only, so level={level} has no meaning: leave `level` out")
 

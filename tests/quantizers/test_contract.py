@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 import pickle
+import re
 
 import pytest
 import torch
@@ -300,6 +301,9 @@ def test_a_wrong_shape_is_named_in_the_error(quantizer):
         quantizer(torch.zeros(30, 2000))
     with pytest.raises(ValueError, match=r"int64"):
         quantizer(torch.zeros(1, 30, 20, dtype=torch.int64))
+    for empty in ((0, 30, 20), (1, 30, 0)):
+        with pytest.raises(ValueError, match=re.escape(f"one frame or more, not of shape {empty}")):
+            quantizer(torch.zeros(empty))
     with pytest.raises(ValueError, match=r"\(4, 5\)"):
         quantizer.decode(torch.zeros(4, 5, dtype=torch.int64))
 
