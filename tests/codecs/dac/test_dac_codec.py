@@ -103,7 +103,8 @@ def test_a_whole_codec_gives_dacs_audio_losses_and_gradients(released, train):
         return out["audio"], out["vq/commitment_loss"], out["vq/codebook_loss"]
 
     def run_ours():
-        codec.quantizer.stages[0].estimator.train()  # dac passes gradients in evaluation too
+        for stage in codec.quantizer.stages:
+            stage.estimator.train()  # dac passes gradients in evaluation too
         out = codec(x)
         return out.audio, out.quantized.losses["commitment"].mean(), out.quantized.losses["codebook"].mean()
 
