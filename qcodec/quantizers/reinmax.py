@@ -42,10 +42,13 @@ class ReinMax(LogitEstimator):
 
     def choose(self, z: Tensor, codebook: Codebook) -> Selected:
         """Sample points, which the decoder sees."""
-        theta = self.theta(z, codebook)
-        codes = perturbed(theta.detach()).argmax(-1)
-        weights = apply_function(_ReinMax, theta, one_hot(codes, theta), self.setting("temperature"))
-        return at_points(z, codebook, codes, weights)
+        return sampled(z, codebook, self.theta(z, codebook), self.setting("temperature"))
+
+
+def sampled(z: Tensor, codebook: Codebook, theta: Tensor, temperature: float) -> Selected:
+    """Sample points of ``codebook`` by ``theta`` ``(B, N, T, K)``, with the gradient of ReinMax."""
+    codes = perturbed(theta.detach()).argmax(-1)
+    return at_points(z, codebook, codes, apply_function(_ReinMax, theta, one_hot(codes, theta), temperature))
 
 
 @final
@@ -65,9 +68,9 @@ class _ReinMax(torch.autograd.Function):
         """Return ``2 J(m) a - J(pi) a / 2``."""
         theta, sample = ctx.saved_tensors
         middle = (tempered_softmax(theta, ctx.temperature) + sample) / 2
-        return 2 * through_softmax(middle, grad) - through_softmax(theta.softmax(-1), grad) / 2, None, None
+        return 2 * _through_softmax(middle, grad) - _through_softmax(theta.softmax(-1), grad) / 2, None, None
 
 
-def through_softmax(p: Tensor, grad: Tensor) -> Tensor:
+def _through_softmax(p: Tensor, grad: Tensor) -> Tensor:
     """Multiply ``diag(p) - p p^T``, the derivative of a softmax of value ``p`` ``(..., K)``, with a gradient."""
     return p * (grad - (p * grad).sum(-1, keepdim=True))

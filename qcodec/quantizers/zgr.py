@@ -1,16 +1,13 @@
 """Sampling of codes with the limit of the Gumbel-Rao gradient at temperature zero."""
 
-from typing import Any, final
+from typing import final
 
-import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from qcodec.kernels.autograd import apply_function
 from qcodec.quantizers.codebooks import Codebook
 from qcodec.quantizers.estimators import Selected
-from qcodec.quantizers.logit_estimator import LogitEstimator, at_points, one_hot, perturbed
-from qcodec.quantizers.reinmax import through_softmax
+from qcodec.quantizers.logit_estimator import LogitEstimator
+from qcodec.quantizers.reinmax import sampled
 from qcodec.schedules import Schedule
 
 
@@ -43,26 +40,4 @@ class ZGR(LogitEstimator):
 
     def choose(self, z: Tensor, codebook: Codebook) -> Selected:
         """Sample points, which the decoder sees."""
-        theta = self.theta(z, codebook)
-        codes = perturbed(theta.detach()).argmax(-1)
-        return at_points(z, codebook, codes, apply_function(_ZGR, theta, one_hot(codes, theta)))
-
-
-@final
-class _ZGR(torch.autograd.Function):
-    """A one-hot vector, with the gradient of ZGR."""
-
-    @staticmethod
-    def forward(ctx: Any, theta: Tensor, sample: Tensor) -> Tensor:
-        """Return the sample."""
-        ctx.save_for_backward(theta, sample)
-        return sample.view_as(sample)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """Return the mean of the straight-through and the DARN gradient."""
-        theta, sample = ctx.saved_tensors
-        p = theta.softmax(-1)
-        apart = sample - p
-        return (through_softmax(p, grad) + apart * (apart * grad).sum(-1, keepdim=True)) / 2, None
+        return sampled(z, codebook, self.theta(z, codebook), temperature=1.0)
