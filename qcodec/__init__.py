@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from qcodec.quantizers.fixed import FixedCodebook
     from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
     from qcodec.quantizers.fsq import FSQ
+    from qcodec.quantizers.gumbel_rao import GumbelRao, ReinMaxCV, ReinMaxRao
     from qcodec.quantizers.gumbel_softmax import GumbelSoftmax, StraightThroughGumbel
     from qcodec.quantizers.identity import Identity
     from qcodec.quantizers.importance import ImportanceMask
@@ -49,10 +50,13 @@ if TYPE_CHECKING:
     from qcodec.quantizers.residual_fsq import FSQStage, residual_fsq
     from qcodec.quantizers.rotation_trick import RotationTrick
     from qcodec.quantizers.scalar import ScalarQuantizer
+    from qcodec.quantizers.sf_diveq import SFDiVeQ
     from qcodec.quantizers.simvq import SimVQCodebook
+    from qcodec.quantizers.soft_round import SoftRound
     from qcodec.quantizers.soft_to_hard import SoftToHard
     from qcodec.quantizers.spigot import SPIGOT
     from qcodec.quantizers.stochastic_ste import StochasticSTE
+    from qcodec.quantizers.universal import UniversalQuantizer
     from qcodec.quantizers.vector import FactorizedVQ, VectorQuantizer
     from qcodec.quantizers.zgr import ZGR
 
@@ -84,6 +88,7 @@ _HOME = {
     "FrameOutput": "qcodec.quantizers.frame",
     "FrameQuantizer": "qcodec.quantizers.frame",
     "GradientEstimator": "qcodec.quantizers.estimators",
+    "GumbelRao": "qcodec.quantizers.gumbel_rao",
     "GumbelSoftmax": "qcodec.quantizers.gumbel_softmax",
     "Identity": "qcodec.quantizers.identity",
     "ImportanceMask": "qcodec.quantizers.importance",
@@ -105,18 +110,23 @@ _HOME = {
     "RateAllocator": "qcodec.quantizers.allocators",
     "ReceptiveField": "qcodec.quantizers.receptive_field",
     "ReinMax": "qcodec.quantizers.reinmax",
+    "ReinMaxCV": "qcodec.quantizers.gumbel_rao",
+    "ReinMaxRao": "qcodec.quantizers.gumbel_rao",
     "ResidualVQ": "qcodec.quantizers.residual",
     "RotationTrick": "qcodec.quantizers.rotation_trick",
+    "SFDiVeQ": "qcodec.quantizers.sf_diveq",
     "SPIGOT": "qcodec.quantizers.spigot",
     "STE": "qcodec.quantizers.estimators",
     "ScalarQuantizer": "qcodec.quantizers.scalar",
     "Selected": "qcodec.quantizers.estimators",
     "SimVQCodebook": "qcodec.quantizers.simvq",
+    "SoftRound": "qcodec.quantizers.soft_round",
     "SoftToHard": "qcodec.quantizers.soft_to_hard",
     "StochasticSTE": "qcodec.quantizers.stochastic_ste",
     "StraightThroughGumbel": "qcodec.quantizers.gumbel_softmax",
     "SurrogateCodec": "qcodec.codecs.surrogate",
     "UniformLevels": "qcodec.quantizers.levels",
+    "UniversalQuantizer": "qcodec.quantizers.universal",
     "VectorQuantizePytorch": "qcodec.quantizers.external",
     "VectorQuantizer": "qcodec.quantizers.vector",
     "ZGR": "qcodec.quantizers.zgr",
@@ -162,6 +172,7 @@ __all__ = [
     "FrameOutput",
     "FrameQuantizer",
     "GradientEstimator",
+    "GumbelRao",
     "GumbelSoftmax",
     "Identity",
     "ImportanceMask",
@@ -181,16 +192,21 @@ __all__ = [
     "RateAllocator",
     "ReceptiveField",
     "ReinMax",
+    "ReinMaxCV",
+    "ReinMaxRao",
     "ResidualVQ",
     "RotationTrick",
+    "SFDiVeQ",
     "ScalarQuantizer",
     "Selected",
     "SimVQCodebook",
+    "SoftRound",
     "SoftToHard",
     "StochasticSTE",
     "StraightThroughGumbel",
     "SurrogateCodec",
     "UniformLevels",
+    "UniversalQuantizer",
     "VectorQuantizePytorch",
     "VectorQuantizer",
     "export_dac",

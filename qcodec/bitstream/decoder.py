@@ -12,6 +12,7 @@ from qcodec.bitstream.codes import Codes
 from qcodec.bitstream.container import read_chunks
 from qcodec.bitstream.entropy import unpack
 from qcodec.bitstream.header import Header, read_header
+from qcodec.quantizers.position import frames_from
 
 
 @final
@@ -55,7 +56,9 @@ class Decoder:
         codec, quantizer = self.bitstream.codec, self.bitstream.quantizer
         hop, left = codec.hop_length, header.length
         for window in self.bitstream.decoder_windows(torch.from_numpy(block) for block in codes):
-            audio = codec.synthesize(quantizer.decode(window.data))[:, 0]
+            with frames_from(window.first):
+                z_hat = quantizer.decode(window.data)
+            audio = codec.synthesize(z_hat)[:, 0]
             kept = audio[:, window.start * hop : window.stop * hop][:, :left].cpu()
             left -= kept.shape[1]
             yield kept / 10 ** (header.gain_db / 20) if header.gain_db else kept

@@ -21,6 +21,7 @@ from qcodec.bitstream.header import MAX_CHANNELS, Header
 from qcodec.bitstream.rate_control import level_for, sent_codes
 from qcodec.bitstream.settings import Settings
 from qcodec.quantizers.allocators import AllCodebooks
+from qcodec.quantizers.position import frames_from
 
 _OFFERED = 16  # levels that a search for a rate may choose from, where an allocator has no continuous dial
 
@@ -116,7 +117,8 @@ class Encoder:
         """Compute the codes ``(C, N, T)`` of a recording's blocks at a level, in parts; -1 where a code is not sent."""
         for window in self.bitstream.encoder_windows(blocks):
             embedding = self.bitstream.codec.embed(window.data)
-            codes = self.bitstream.quantizer(embedding.z, features=embedding.features, level=level).codes
+            with frames_from(window.first):
+                codes = self.bitstream.quantizer(embedding.z, features=embedding.features, level=level).codes
             yield codes[..., window.start : window.stop].cpu().numpy()
 
     def blocks(self, blocks: Iterable[Tensor], levels: Sequence[float | None]) -> Iterator[CodeBlock]:
@@ -132,7 +134,8 @@ class Encoder:
         everything = quantizer if allocator is None else quantizer.with_allocator(AllCodebooks())
         for window in self.bitstream.encoder_windows(blocks):
             embedding = self.bitstream.codec.embed(window.data)
-            rows = everything(embedding.z, features=embedding.features).codes.int()
+            with frames_from(window.first):
+                rows = everything(embedding.z, features=embedding.features).codes.int()
             if allocator is not None:
                 decisions = allocator.decisions(embedding.z, len(self.bitstream.sizes), embedding.features, levels)
                 rows = torch.cat([rows, decisions.float().contiguous().view(torch.int32)], 1)

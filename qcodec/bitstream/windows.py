@@ -17,13 +17,15 @@ class Window:
 
     Attributes:
         data: ``(C, rows, n)``, a view: the frames that are kept and their field.
-        start: First frame whose result is kept.
+        start: First frame of the data whose result is kept.
         stop: End of those frames.
+        first: Number of the data's first frame in the signal.
     """
 
     data: Tensor
     start: int
     stop: int
+    first: int
 
 
 def windows(blocks: Iterable[Tensor], unit: int, size: int, field: ReceptiveField | None) -> Iterator[Window]:
@@ -46,7 +48,7 @@ def windows(blocks: Iterable[Tensor], unit: int, size: int, field: ReceptiveFiel
     """
     if field is None:
         whole = torch.cat(list(blocks), -1)
-        yield Window(whole, 0, -(-whole.shape[-1] // unit))
+        yield Window(whole, 0, -(-whole.shape[-1] // unit), 0)
         return
     held, first, kept = torch.empty(0), 0, 0  # the buffer, the frame it begins with, the frames given so far
     for block in blocks:
@@ -54,9 +56,9 @@ def windows(blocks: Iterable[Tensor], unit: int, size: int, field: ReceptiveFiel
         while held.shape[-1] > (max(0, kept - field.left) + size - first) * unit:  # the signal goes on after it
             begin = max(0, kept - field.left)
             held, first = held[..., (begin - first) * unit :], begin
-            yield Window(held[..., : size * unit], kept - begin, size - field.right)
+            yield Window(held[..., : size * unit], kept - begin, size - field.right, begin)
             kept = begin + size - field.right
     total = first + -(-held.shape[-1] // unit)
     if total > kept:
         begin = max(0, total - size)
-        yield Window(held[..., (begin - first) * unit :], kept - begin, total - begin)
+        yield Window(held[..., (begin - first) * unit :], kept - begin, total - begin, begin)

@@ -7,7 +7,7 @@ from torch import Tensor
 from qcodec.functional import straight_through
 from qcodec.quantizers.codebooks import Codebook
 from qcodec.quantizers.estimators import Selected
-from qcodec.quantizers.logit_estimator import LogitEstimator, at_points, one_hot, perturbed, tempered_softmax
+from qcodec.quantizers.logit_estimator import LogitEstimator, at_points, best, one_hot, perturbed, tempered_softmax
 from qcodec.schedules import Schedule
 
 
@@ -39,7 +39,7 @@ class GumbelSoftmax(LogitEstimator):
     def choose(self, z: Tensor, codebook: Codebook) -> Selected:
         """Sample points; the decoder sees means."""
         noisy = perturbed(self.theta(z, codebook))
-        codes = noisy.argmax(-1)
+        codes = best(noisy)
         z_hat = codebook.mix(tempered_softmax(noisy, self.setting("temperature"))).to(z.dtype)
         return Selected(codes, codebook.lookup(codes).to(z.dtype), z_hat)
 
@@ -75,6 +75,6 @@ class StraightThroughGumbel(LogitEstimator):
     def choose(self, z: Tensor, codebook: Codebook) -> Selected:
         """Sample points, which the decoder sees."""
         noisy = perturbed(self.theta(z, codebook))
-        codes = noisy.argmax(-1)
+        codes = best(noisy)
         soft = tempered_softmax(noisy, self.setting("temperature"))
         return at_points(z, codebook, codes, straight_through(soft, one_hot(codes, soft)))

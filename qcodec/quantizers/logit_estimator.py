@@ -1,29 +1,27 @@
 """What the estimators that work from a codebook's logits share: settings that follow schedules, and sampling."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from qcodec.functional import straight_through
 from qcodec.quantizers.codebooks import Codebook
 from qcodec.quantizers.estimators import Estimator, Selected
+from qcodec.quantizers.scheduled import Scheduled
 from qcodec.random_streams import uniform_like
 from qcodec.schedules import Schedule
 
 LEAST_TEMPERATURE = 1e-6
 
 
-class LogitEstimator(Estimator, ABC):
+class LogitEstimator(Scheduled, Estimator, ABC):
     """An estimator that chooses by the logits of a codebook; a subclass writes ``choose`` and names its settings.
 
-    In evaluation the nearest point is taken. A setting is a number or a schedule of the update, for which calls in
-    training are counted, in the buffer ``updates_done``, kept in checkpoints. An instance that several stages share
-    counts each of their calls; ``residual_vq`` builds one for each stage.
+    In evaluation the nearest point is taken. ``residual_vq`` builds an estimator for each stage, so that each counts
+    its own calls.
 
     Args:
         settings: Positive numbers, or schedules of them, by name.
@@ -32,27 +30,14 @@ class LogitEstimator(Estimator, ABC):
         ValueError: For a number that is not positive.
     """
 
-    updates_done: Tensor
-
     def __init__(self, settings: Mapping[str, float | Schedule]) -> None:
         super().__init__()
-        for name, value in settings.items():
-            if not isinstance(value, Schedule) and not 0 < value < math.inf:
-                raise ValueError(f"{name}={value} must be a positive number, or a schedule of them")
-        self._settings = dict(settings)
-        self._scheduled = any(isinstance(value, Schedule) for value in settings.values())
-        if self._scheduled:
-            self.register_buffer("updates_done", torch.zeros((), dtype=torch.int64))
+        self.take_settings(settings)
 
     @property
     def entries_independent(self) -> bool:
         """Whether batch entries are treated apart, on tensors alone: not where a setting follows a schedule."""
-        return not self._scheduled
-
-    def setting(self, name: str) -> float:
-        """Return a setting in the present update."""
-        value = self._settings[name]
-        return value.value(int(self.updates_done)) if isinstance(value, Schedule) else float(value)
+        return not self.scheduled
 
     def theta(self, z: Tensor, codebook: Codebook) -> Tensor:
         """Compute ``sharpness`` times the logits ``(B, N, T, K)``, shifted so that the greatest of each K is 0.
@@ -69,8 +54,7 @@ class LogitEstimator(Estimator, ABC):
             codes, z_q = codebook.quantize(z)
             return Selected(codes, z_q, z_q.detach())
         selected = self.choose(z, codebook)
-        if self._scheduled:
-            self.updates_done += 1
+        self.count_update()
         return selected
 
     @abstractmethod
@@ -80,8 +64,13 @@ class LogitEstimator(Estimator, ABC):
 
 def perturbed(theta: Tensor) -> Tensor:
     """Add Gumbel noise to logits ``(..., K)``: their argmax is then a sample of their softmax."""
-    uniform = uniform_like(theta, theta.shape).clamp_min(torch.finfo(theta.dtype).tiny)
-    return theta - uniform.log().neg().log()
+    return theta - exponential_like(theta).log()
+
+
+def exponential_like(theta: Tensor) -> Tensor:
+    """Draw exponential numbers of mean 1, above 0, shaped as logits ``(..., T, K)`` and lying in memory as they do."""
+    tiny = torch.finfo(theta.dtype).tiny
+    return uniform_like(theta, theta.mT.shape).mT.clamp_min(tiny).log().neg().clamp_min(tiny)
 
 
 def tempered_softmax(logits: Tensor, temperature: float) -> Tensor:
@@ -90,12 +79,23 @@ def tempered_softmax(logits: Tensor, temperature: float) -> Tensor:
     Lower ones count as 1e-6. The greatest logit is subtracted first, so that none overflows.
     """
     shifted = logits - logits.detach().amax(-1, keepdim=True)
-    return (shifted / max(temperature, LEAST_TEMPERATURE)).softmax(-1)
+    return softmax(shifted / max(temperature, LEAST_TEMPERATURE))
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Compute ``softmax(logits)`` over the last dimension of ``(..., T, K)``, with frames side by side in memory."""
+    return logits.mT.softmax(-2).mT
+
+
+def best(logits: Tensor) -> Tensor:
+    """Return the codes ``(..., T)`` of the greatest logits ``(..., T, K)``."""
+    return logits.mT.max(-2).indices
 
 
 def one_hot(codes: Tensor, weights: Tensor) -> Tensor:
-    """Return one-hot vectors of codes ``(...)`` shaped and typed as ``weights`` ``(..., K)``."""
-    return F.one_hot(codes, weights.shape[-1]).to(weights.dtype)
+    """Return one-hot vectors of codes ``(..., T)`` shaped and typed as ``weights`` ``(..., T, K)``."""
+    points = torch.arange(weights.shape[-1], device=codes.device).unsqueeze(-1)
+    return (codes.unsqueeze(-2) == points).to(weights.dtype).mT
 
 
 def at_points(z: Tensor, codebook: Codebook, codes: Tensor, weights: Tensor) -> Selected:

@@ -9,7 +9,15 @@ from torch.autograd.function import once_differentiable
 from qcodec.kernels.autograd import apply_function
 from qcodec.quantizers.codebooks import Codebook
 from qcodec.quantizers.estimators import Selected
-from qcodec.quantizers.logit_estimator import LogitEstimator, at_points, one_hot, perturbed, tempered_softmax
+from qcodec.quantizers.logit_estimator import (
+    LogitEstimator,
+    at_points,
+    best,
+    one_hot,
+    perturbed,
+    softmax,
+    tempered_softmax,
+)
 from qcodec.schedules import Schedule
 
 
@@ -47,7 +55,7 @@ class ReinMax(LogitEstimator):
 
 def sampled(z: Tensor, codebook: Codebook, theta: Tensor, temperature: float) -> Selected:
     """Sample points of ``codebook`` by ``theta`` ``(B, N, T, K)``, with the gradient of ReinMax."""
-    codes = perturbed(theta.detach()).argmax(-1)
+    codes = best(perturbed(theta.detach()))
     return at_points(z, codebook, codes, apply_function(_ReinMax, theta, one_hot(codes, theta), temperature))
 
 
@@ -68,7 +76,7 @@ class _ReinMax(torch.autograd.Function):
         """Return ``2 J(m) a - J(pi) a / 2``."""
         theta, sample = ctx.saved_tensors
         middle = (tempered_softmax(theta, ctx.temperature) + sample) / 2
-        return 2 * _through_softmax(middle, grad) - _through_softmax(theta.softmax(-1), grad) / 2, None, None
+        return 2 * _through_softmax(middle, grad) - _through_softmax(softmax(theta), grad) / 2, None, None
 
 
 def _through_softmax(p: Tensor, grad: Tensor) -> Tensor:

@@ -1,22 +1,18 @@
 """Scalar quantization with fixed, equally spaced levels."""
 
-from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
-import torch
 from torch import Tensor
 
 from qcodec.functional import mean_squared_error
-from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
+from qcodec.quantizers.base import QuantizerOutput, check_codes, check_embedding
 from qcodec.quantizers.checks import check_is
-from qcodec.quantizers.codebooks import Levels
 from qcodec.quantizers.estimators import STE, Estimator
-from qcodec.quantizers.receptive_field import ReceptiveField
-from qcodec.rate import code_bits
+from qcodec.quantizers.level_quantizer import LevelQuantizer
 
 
 @final
-class ScalarQuantizer(Quantizer):
+class ScalarQuantizer(LevelQuantizer):
     """Quantizes each value to the nearest of ``levels`` levels ``(k - (levels - 1) / 2) * step``.
 
     The four levels -1.5, -0.5, 0.5 and 1.5 of arXiv 2502.04770, section 3, are the default. Sends one code per
@@ -31,6 +27,7 @@ class ScalarQuantizer(Quantizer):
         ValueError: For fewer than two levels or a step that is not positive.
 
     Example:
+        >>> import torch
         >>> quantizer = ScalarQuantizer(levels=4).eval()
         >>> output = quantizer(torch.tensor([[[0.2, 1.2, -7.0]]]))
         >>> output.z_hat.tolist(), output.bits.tolist()
@@ -38,9 +35,7 @@ class ScalarQuantizer(Quantizer):
     """
 
     def __init__(self, levels: int = 4, step: float = 1.0, estimator: Estimator | None = None) -> None:
-        super().__init__()
-        self.codebook = Levels(levels, step)
-        self.levels, self.step = levels, step
+        super().__init__(levels, step)
         self.estimator = STE() if estimator is None else estimator
         check_is(self.estimator, Estimator, "estimator")
 
@@ -54,26 +49,13 @@ class ScalarQuantizer(Quantizer):
         """As the estimator."""
         return self.estimator.exact
 
-    @property
-    def receptive_field(self) -> ReceptiveField:
-        """No frame but the one itself."""
-        return ReceptiveField()
-
-    def code_sizes(self, channels: int) -> tuple[int, ...]:
-        """Return the number of levels for each channel."""
-        return (self.levels,) * channels
-
-    def decoder_identity(self) -> Mapping[str, Any]:
-        """Return the levels."""
-        return {"levels": self.levels, "step": self.step}
-
     def forward(self, z: Tensor, *, features: Tensor | None = None, level: float | None = None) -> QuantizerOutput:
         """Quantize ``z`` value by value."""
         check_embedding(z, "ScalarQuantizer", level)
         selected = self.estimator.select(z, self.codebook)
         z_q = selected.z_q.detach()
-        bits = z.new_full((z.shape[0], z.shape[2]), z.shape[1] * code_bits(self.levels), dtype=torch.float32)
-        return QuantizerOutput(selected.z_hat, selected.codes, bits, {"commitment": mean_squared_error(z, z_q)}, z_q)
+        losses = {"commitment": mean_squared_error(z, z_q)}
+        return QuantizerOutput(selected.z_hat, selected.codes, self.frame_bits(z), losses, z_q)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return the levels' values ``(B, D, T)`` in float32."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from qcodec.functional import straight_through
 from qcodec.quantizers.codebooks import Codebook
 from qcodec.quantizers.estimators import Selected
-from qcodec.quantizers.logit_estimator import LogitEstimator, perturbed
+from qcodec.quantizers.logit_estimator import LogitEstimator, best, perturbed
 from qcodec.schedules import Schedule
 
 
@@ -38,6 +38,6 @@ class StochasticSTE(LogitEstimator):
 
     def choose(self, z: Tensor, codebook: Codebook) -> Selected:
         """Sample points, which the decoder sees."""
-        codes = perturbed(self.theta(z, codebook).detach()).argmax(-1)
+        codes = best(perturbed(self.theta(z, codebook).detach()))
         z_q = codebook.lookup(codes).to(z.dtype)
         return Selected(codes, z_q, straight_through(z, z_q.detach()))

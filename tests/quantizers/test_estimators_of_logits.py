@@ -7,10 +7,13 @@ from torch.nn import functional as F
 from qcodec import (
     SPIGOT,
     ZGR,
+    GumbelRao,
     GumbelSoftmax,
     LearnedCodebook,
     Levels,
     ReinMax,
+    ReinMaxCV,
+    ReinMaxRao,
     ScalarQuantizer,
     SoftToHard,
     StochasticSTE,
@@ -23,6 +26,7 @@ from qcodec.schedules import Cosine, Exponential
 
 SHARPNESS = 0.7
 TEMPERED = {"gumbel": GumbelSoftmax, "gumbel_straight": StraightThroughGumbel, "reinmax": ReinMax}
+TEMPERED |= {"gumbel_rao": GumbelRao, "reinmax_rao": ReinMaxRao, "reinmax_cv": ReinMaxCV}
 SAMPLING = {**TEMPERED, "zgr": ZGR, "stochastic": StochasticSTE}
 
 
@@ -114,7 +118,7 @@ def zgr_by_hand(one_hot):
 def test_the_straight_through_gumbel_softmax_is_torchs_for_the_same_noise(monkeypatch, codebook):
     torch.manual_seed(5)
     exponential = torch.empty(80, 6, dtype=torch.float64).exponential_()
-    monkeypatch.setattr(logit_estimator, "uniform_like", lambda x, shape: exponential.neg().exp().view(shape))
+    monkeypatch.setattr(logit_estimator, "uniform_like", lambda x, shape: exponential.neg().exp().view(x.shape).mT)
     codes, *ours = found(StraightThroughGumbel(0.6, SHARPNESS), codebook)
     torch.manual_seed(5)
     torch.testing.assert_close(tuple(ours), held(codebook, lambda theta: F.gumbel_softmax(theta, 0.6, hard=True)))
@@ -155,8 +159,8 @@ def test_the_mean_gradient_is_exact_for_a_quadratic_loss(monkeypatch, codebook, 
     (expected,) = torch.autograd.grad(p @ loss, x)
     mean = torch.zeros(1, 3, dtype=torch.float64)
     for k in range(6):
-        sample = torch.full((1, 1, 1, 6), 0.5, dtype=torch.float64)
-        sample[..., k] = 1 - 1e-15  # the uniform number whose Gumbel noise, 34, makes it the greatest
+        sample = torch.full((1, 1, 6, 1), 0.5, dtype=torch.float64)
+        sample[..., k, :] = 1 - 1e-15  # the uniform number whose Gumbel noise, 34, makes it the greatest
         monkeypatch.setattr(logit_estimator, "uniform_like", lambda x, shape, sample=sample: sample)
         g = points[k] @ (matrix + matrix.t()) + vector
         codes, _, of_z, _ = found(make(), codebook, z, g.view(1, 3, 1))
