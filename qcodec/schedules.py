@@ -61,6 +61,35 @@ class Exponential(Schedule):
 
 
 @dataclass(frozen=True)
+class Linear(Schedule):
+    """A value that moves from ``rate`` to ``final`` in equal steps, and stays there: a temperature, or a hardness.
+
+    Attributes:
+        rate: Value at the first update.
+        final: Value from update number ``updates`` on.
+        updates: Number of updates to get there.
+
+    Example:
+        >>> [Linear(rate=1.0, final=5.0, updates=4).value(update) for update in (0, 1, 4, 9)]
+        [1.0, 2.0, 5.0, 5.0]
+    """
+
+    rate: float
+    final: float
+    updates: int
+
+    def __post_init__(self) -> None:
+        _check_rate(self.rate)
+        _check_rate(self.final)
+        if self.updates < 1:
+            raise ValueError(f"updates={self.updates} leaves no time to get to final: choose 1 or more")
+
+    def value(self, update: int) -> float:
+        """Return the value at ``update``."""
+        return self.rate + (self.final - self.rate) * min(update / self.updates, 1.0)
+
+
+@dataclass(frozen=True)
 class Cosine(Schedule):
     """A value raised linearly from zero, then lowered along half a cosine, in cycles (arXiv 1608.03983, eq. 5).
 

@@ -7,16 +7,30 @@ import torch
 
 from qcodec import (
     BSQ,
+    FSQ,
     LFQ,
+    STE,
+    AdditiveUniformNoise,
+    AnnealedDither,
+    AroundQuantizer,
+    AroundStage,
+    BoundedQuantizer,
     DacCodec,
     EMACodebook,
     FactorizedVQ,
+    FixedCodebook,
     KMeansStart,
+    LearnedCodebook,
+    ModifiedSTE,
+    NoGradient,
     ProductQuantizer,
     ProjectedQuantizer,
     ProjectedStage,
     ResidualVQ,
+    ScalarQuantizer,
     SimVQCodebook,
+    SoftRound,
+    UniversalQuantizer,
     VectorQuantizePytorch,
     VectorQuantizer,
     residual_fsq,
@@ -27,8 +41,18 @@ from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.decoder import Decoder
 from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.settings import Settings
+from qcodec.schedules import Linear
 
 QUANTIZERS = {
+    "scalar": lambda: ScalarQuantizer(5, 0.5),
+    "universal": lambda: UniversalQuantizer(8, 0.25),
+    "soft_round": lambda: SoftRound(ScalarQuantizer(5, 0.5, AdditiveUniformNoise(0.5)), Linear(1.0, 9.0, 4)),
+    "dither": lambda: AnnealedDither(ScalarQuantizer(5, 0.5), std=0.3, updates=10),
+    "bounded": lambda: BoundedQuantizer(ScalarQuantizer(5, 0.5), reach=1.0),
+    "around": lambda: AroundQuantizer(residual_vq(16, 2, 32, 4, estimator=NoGradient()), ModifiedSTE()),
+    "around_stage": lambda: ResidualVQ([AroundStage(FactorizedVQ(16, LearnedCodebook(32, 4), NoGradient()), STE())]),
+    "fsq": lambda: FSQ(8),
+    "fixed": lambda: VectorQuantizer(FixedCodebook(32, 16)),
     "simvq": lambda: ResidualVQ([FactorizedVQ(16, SimVQCodebook(32, 4)) for _ in range(2)]),
     "kmeans": lambda: VectorQuantizer(KMeansStart(EMACodebook(32, 16))),
     "lfq": lambda: LFQ(16),

@@ -16,7 +16,7 @@ from qcodec.losses.weights import LossWeights
 from qcodec.random_streams import BatchStreams
 from qcodec.runs.read import read_run
 from qcodec.runs.schema import write_description
-from qcodec.schedules import Constant, Cosine
+from qcodec.schedules import Constant, Cosine, Linear
 from qcodec.tasks.joint_update import pass_together
 from qcodec.tasks.surrogate import SurrogateTask
 from qcodec.tasks.system import System
@@ -296,6 +296,8 @@ def test_a_weight_for_a_loss_that_the_quantizer_lacks_is_named():
     ("make_schedule", "message"),
     [
         (lambda: Constant(0.0), "rate=0.0 is no value of a schedule"),
+        (lambda: Linear(1.0, math.inf, 5), "rate=inf is no value of a schedule"),
+        (lambda: Linear(1.0, 2.0, 0), "updates=0 leaves no time to get to final"),
         (lambda: Cosine(1e-3, updates=10, warmup=10), "warmup=10 leaves no update to decay in"),
         (lambda: Cosine(1e-3, updates=10, cycles=0), "cycles=0 makes no schedule"),
         (lambda: Cosine(1e-3, updates=10, final=1.0), "final=1.0 is no rate to end at"),
