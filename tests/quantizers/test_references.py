@@ -71,7 +71,7 @@ def test_gumbel_softmax_is_torchs_for_the_same_noise(monkeypatch, temperature):
     estimator = GumbelSoftmax(temperature, sharpness=0.7)
     torch.manual_seed(5)
     exponential = torch.empty(2, 1, 30, 20).exponential_()
-    monkeypatch.setattr(logit_estimator, "uniform_like", lambda x, shape: exponential.neg().exp())
+    monkeypatch.setattr(logit_estimator, "uniform_like", lambda x, shape: exponential.neg().exp().mT)
     one, other = z.clone().requires_grad_(), z.clone().requires_grad_()
     selected = estimator.select(one, codebook)
     theta = -0.7 * torch.cdist(frames(other), codebook.weight).square()
