@@ -27,13 +27,14 @@ commands:
   tables IN OUT --checkpoint FILE       fit entropy-coding tables to recordings, into a model's file
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
+  zoo [NAME...] [--markdown]            list the quantizers, estimators, codebooks and rate allocators
 
 FILE is a run's folder, its checkpoint, or what `export` wrote. `qcodec COMMAND --help` tells more.
 QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
 # each a module of this package, with a function of that name
-_OTHERS = ("recipes", "export", "encode", "decode", "tables", "evaluate", "data", "report")
+_OTHERS = ("recipes", "export", "encode", "decode", "tables", "evaluate", "data", "report", "zoo")
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -87,6 +87,15 @@ class AroundQuantizer(QuantizerWrapper):
     Args:
         quantizer: The quantizer; its own estimators are best ``NoGradient``.
         estimator: The estimator around it.
+
+    Example:
+        >>> import torch
+        >>> from qcodec import STE, NoGradient, residual_vq
+        >>> quantizer = AroundQuantizer(residual_vq(8, estimator=NoGradient()), STE())
+        >>> z = torch.randn(1, 8, 3, requires_grad=True)
+        >>> quantizer(z).z_hat.sum().backward()
+        >>> bool((z.grad == 1).all())
+        True
     """
 
     def __init__(self, quantizer: Quantizer, estimator: GradientEstimator) -> None:

@@ -114,7 +114,8 @@ class LFQ(_BinaryQuantizer):
         ValueError: For a number of bits, a scale or a temperature out of its range, or a group that does not divide.
 
     Example:
-        >>> output = LFQ(bits=3)(torch.tensor([[[0.5], [-2.0], [0.1]]]))
+        >>> quantizer = LFQ(bits=3)
+        >>> output = quantizer(torch.tensor([[[0.5], [-2.0], [0.1]]]))
         >>> output.codes.item(), output.z_q[0, :, 0].tolist(), sorted(output.losses)
         (5, [1.0, -1.0, 1.0], ['commitment', 'diversity', 'entropy'])
     """
@@ -154,7 +155,8 @@ class BSQ(_BinaryQuantizer):
         ValueError: For a number of bits or a temperature out of its range, or a group that does not divide.
 
     Example:
-        >>> output = BSQ(bits=4)(torch.tensor([[[0.5], [-2.0], [0.1], [9.0]]]))
+        >>> quantizer = BSQ(bits=4)
+        >>> output = quantizer(torch.tensor([[[0.5], [-2.0], [0.1], [9.0]]]))
         >>> output.codes.item(), output.z_q[0, :, 0].tolist()
         (11, [0.5, -0.5, 0.5, 0.5])
     """

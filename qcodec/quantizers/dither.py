@@ -12,13 +12,12 @@ from qcodec.random_streams import normal_like
 
 @final
 class AnnealedDither(QuantizerWrapper):
-    """Adds Gaussian noise to the embedding before another quantizer, in training only, and less with every update.
+    """Noise before another quantizer that fades out (Gray and Stockham, IEEE Trans. Inf. Theory 39(3), 1993).
 
-    The quantizer sees ``z + n`` with ``n ~ N(0, s_u^2)`` and ``s_u = std * max(0, 1 - u / updates)`` in update ``u``:
-    non-subtractive dither (Gray and Stockham, IEEE Trans. Inf. Theory 39(3), 1993). An embedding that sits on its
-    levels does not change its codes when it moves a little, so that nothing tells the encoder of a direction that it
-    does not send; with dither a small change of the embedding changes some codes. In evaluation, and in training once
-    the noise has faded, it is the other quantizer.
+    In training, the quantizer sees ``z + n`` with ``n ~ N(0, s_u^2)`` and ``s_u = std * max(0, 1 - u / updates)`` in
+    update ``u``: non-subtractive dither. An embedding that sits on its levels does not change its codes when it moves a
+    little, so that nothing tells the encoder of a direction that it does not send; with dither a small change of the
+    embedding changes some codes. In evaluation, and in training once the noise has faded, it is the other quantizer.
 
     Args:
         quantizer: The quantizer.

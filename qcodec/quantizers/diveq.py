@@ -13,7 +13,7 @@ from qcodec.random_streams import normal_like
 
 @final
 class DiVeQ(GradientEstimator):
-    r"""Differentiable vector quantization, DiVeQ (arXiv 2509.26469).
+    r"""DiVeQ: the distance to the point along a noisy direction (arXiv 2509.26469).
 
     With ``c`` the nearest point and ``v ~ N(0, variance I)`` drawn for each frame, the decoder sees
     ``z + ||c - z|| sg[u / ||u||]`` with ``u = v + c - z``, norms over the features of a frame: nearly ``c``. The

@@ -36,7 +36,8 @@ class FSQ(Quantizer):
         ValueError: For fewer than two levels.
 
     Example:
-        >>> output = FSQ(levels=(8, 5)).eval()(torch.tensor([[[9.0, 0.0], [-9.0, 0.0]]]))
+        >>> quantizer = FSQ(levels=(8, 5)).eval()
+        >>> output = quantizer(torch.tensor([[[9.0, 0.0], [-9.0, 0.0]]]))
         >>> output.codes.tolist(), output.z_hat[0, 1].tolist()
         ([[[7, 4], [0, 2]]], [-1.0, 0.0])
     """

@@ -14,12 +14,12 @@ from qcodec.quantizers.receptive_field import ReceptiveField
 
 @final
 class ProductQuantizer(Quantizer):
-    """Divides the channels into equal groups, each of which has a quantizer of its own.
+    """Groups of channels with a quantizer each (Jegou, Douze and Schmid, IEEE Trans. PAMI 33(1), 2011).
 
-    With ``VectorQuantizer`` or ``FactorizedVQ`` parts it is product quantization (Jegou, Douze and Schmid, IEEE Trans.
-    PAMI 33(1), 2011), with ``ResidualVQ`` parts grouped residual quantization (HiFi-Codec, arXiv 2305.02765). Codes
-    and bits of a frame are those of the first group, then of the second, and so on. Losses are the mean over the
-    groups; a group without a loss of that name counts as zero. There is one rate: all codes are sent in evaluation.
+    With ``VectorQuantizer`` or ``FactorizedVQ`` parts it is product quantization, with ``ResidualVQ`` parts grouped
+    residual quantization (HiFi-Codec, arXiv 2305.02765). Codes and bits of a frame are those of the first group, then
+    of the second, and so on. Losses are the mean over the groups; a group without a loss of that name counts as zero.
+    There is one rate: all codes are sent in evaluation.
 
     Args:
         dim: Channels of the embedding, a multiple of the number of groups.

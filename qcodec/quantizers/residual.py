@@ -187,7 +187,7 @@ def residual_vq(
     allocator: RateAllocator | None = None,
     estimator: Estimator | None = None,
 ) -> ResidualVQ:
-    """Build a residual quantizer of learned cosine codebooks behind projections, as in the Descript Audio Codec.
+    """Build the residual quantizer of the Descript Audio Codec: cosine codebooks, projected (arXiv 2306.06546, 3.2).
 
     With the default settings and equal weights it equals ``dac.nn.quantize.ResidualVectorQuantize``, whose names of
     weights it has.
@@ -202,6 +202,11 @@ def residual_vq(
 
     Raises:
         ValueError: For sizes below their least, or another number of ``codebook_dim`` than of stages.
+
+    Example:
+        >>> quantizer = residual_vq(dim=16, n_codebooks=3)
+        >>> quantizer(torch.randn(1, 16, 10)).codes.shape
+        torch.Size([1, 3, 10])
     """
     dims = [codebook_dim] * n_codebooks if isinstance(codebook_dim, int) else list(codebook_dim)
     if n_codebooks < 1 or len(dims) != n_codebooks:

@@ -13,9 +13,9 @@ from qcodec.quantizers.level_quantizer import LevelQuantizer
 
 @final
 class ScalarQuantizer(LevelQuantizer):
-    """Quantizes each value to the nearest of ``levels`` levels ``(k - (levels - 1) / 2) * step``.
+    """Quantizes each value to the nearest of equally spaced levels (arXiv 2502.04770, section 3).
 
-    The four levels -1.5, -0.5, 0.5 and 1.5 of arXiv 2502.04770, section 3, are the default. Sends one code per
+    Level ``k`` is ``(k - (levels - 1) / 2) * step``; -1.5, -0.5, 0.5 and 1.5 are the default. Sends one code per
     feature and frame (``N = D``), ``D * log2(levels)`` bits a frame; the loss ``commitment`` is ``mean (z - z_q)^2``.
 
     Args:

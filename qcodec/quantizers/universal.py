@@ -17,7 +17,7 @@ _MASK = 0xFFFFFFFF
 
 @final
 class UniversalQuantizer(LevelQuantizer):
-    """Universal quantization (Ziv, IEEE Trans. Inf. Theory 31(3), 1985; for codecs arXiv 2006.09952).
+    """Universal quantization: rounding with shared dither (Ziv, IEEE Trans. Inf. Theory 31(3), 1985; arXiv 2006.09952).
 
     In evaluation a dither ``u`` in ``[-1/2, 1/2)`` is taken off before rounding and put back after decoding: ``step *
     (round(z / step - u) + u)``, to the nearest of ``levels`` levels. It depends on the number of the channel and of the

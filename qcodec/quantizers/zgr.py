@@ -13,7 +13,7 @@ from qcodec.schedules import Schedule
 
 @final
 class ZGR(LogitEstimator):
-    """ZGR (Shekhovtsov, Cold Analysis of Rao-Blackwellized Straight-Through Gumbel-Softmax, ICML 2023).
+    """ZGR: a sample, with the mean of two gradients (Shekhovtsov, Cold Analysis of Rao-Blackwellized ..., ICML 2023).
 
     With ``theta = sharpness * logits`` (minus squared distances), ``pi = softmax(theta)``, a sample ``k`` of ``pi``
     with its one-hot vector ``D``, the decoder sees the point ``c_k`` exactly. With ``g`` the gradient of the output and
