@@ -178,8 +178,8 @@ class ModifiedSTE(GradientEstimator):
 class _NoiseEstimator(GradientEstimator, ABC):
     """What the two noise approximations share: the draw of the noise and of its level.
 
-    The embedding-to-noise ratio in dB is drawn uniformly from ``enr_db`` for every ``draw`` (a scope), and sets the
-    amplitude ``a = 10 ** (-enr / 20)``.
+    A level in dB is drawn uniformly from ``enr_db`` for every ``draw`` (a scope), and sets the amplitude ``a`` by the
+    ``reading``.
     """
 
     exact = False
@@ -207,10 +207,10 @@ class _NoiseEstimator(GradientEstimator, ABC):
     def _gain(self, z: Tensor) -> Tensor:
         shape = [1 if d in self.draw_dims else n for d, n in enumerate(z.shape)]
         low, high = self.enr_db
-        gain = 10 ** (-(low + (high - low) * uniform_like(z, shape)) / 20)
-        if self.reading == "absolute":
-            gain = gain / z.detach().std(self.dims, keepdim=True)
-        return gain
+        level = low + (high - low) * uniform_like(z, shape)
+        if self.reading == "relative":
+            return 10 ** (-level / 20)
+        return 10 ** (level / 20) / z.detach().std(self.dims, keepdim=True)
 
 
 @final
@@ -221,9 +221,10 @@ class NoiseApproximation(_NoiseEstimator):
     gains nothing.
 
     Args:
-        enr_db: Range of the embedding-to-noise ratio in dB, drawn uniformly; ``a = 10 ** (-enr / 20)``.
-        reading: ``relative``: the ratio is held to the embedding's own deviation. ``absolute``: the formula taken to
-            the letter, which divides ``a`` by the (detached) deviation and so fixes the noise power itself.
+        enr_db: Range of a level in dB, drawn uniformly.
+        reading: What the level is. ``relative``: the embedding-to-noise ratio, ``a = 10 ** (-level / 20)``.
+            ``absolute``: the paper's formula to the letter, ``20 log10(a std(z)) = level``, noise of amplitude 1 to 2.5
+            for the default range, whatever the embedding (its deviation is taken detached here).
         scope: Which values share one standard deviation.
         draw: Which values share one drawn ratio.
 
