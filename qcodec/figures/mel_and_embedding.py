@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from qcodec.figures import style as style
-from qcodec.figures.curves import panel
 from qcodec.figures.data import Axis, Curve, fit_axis
 from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words
+from qcodec.figures.stacked import Panel, stacked
 from qcodec.runs.read import Run
 
-_HIGH, _GAP, _EDGE = 1.75, 0.3, 4.2 / 6.3  # height of a panel and between two, in inches; the data's share of the width
 _MOST_RUNS = 10  # more would hide one another
 
 
@@ -26,12 +24,10 @@ def draw(run: Run) -> Iterator[Drawn]:
         yield Drawn("figure8", f"{title}, as Figure 8 of arXiv 2502.04770{seeds_in_words(mel)}.", figure)
 
 
-@style.styled
 def mel_and_embedding(mel: Mapping[str, Curve], ma_e: Mapping[str, Curve], *, title: str, note: str = "") -> Figure:
     """Draw mel loss above mean absolute embedding over updates, as Figure 8 of arXiv 2502.04770.
 
-    A cross marks where a run that diverged was stopped; where its mel loss leaves the axis, which holds that of the
-    other runs, an arrow head marks the place. The axis of the embedding is logarithmic.
+    The axis of the mel loss holds the runs that have not diverged; that of the embedding is logarithmic.
 
     Args:
         mel: Mel loss, one curve per run.
@@ -42,24 +38,10 @@ def mel_and_embedding(mel: Mapping[str, Curve], ma_e: Mapping[str, Curve], *, ti
     Raises:
         ValueError: Where there is no curve of either.
     """
-    panels = [(curves, name) for curves, name in ((mel, "mel loss"), (ma_e, "MA-E")) if curves]
-    if not panels:
-        raise ValueError(f"no run to draw in the figure {title!r}: give at least one curve")
-    end = max(float(curve.updates[-1]) for curves, _ in panels for curve in curves.values()) or 1.0
-    high = max(_HIGH, style.LINE_OF_TEXT * max(len(curves) for curves, _ in panels))
-    height = 0.95 + len(panels) * high + (len(panels) - 1) * _GAP
-    figure = Figure(figsize=(style.WIDTH, height))
-    for row, (curves, name) in enumerate(panels):
-        bottom = height - 0.5 - high - row * (high + _GAP)
-        axes = style.axes_in_inches(figure, 0.62, bottom, 6.3, high)
-        panel(axes, curves, _axis(curves, log=curves is ma_e), end, _EDGE, {})
-        axes.set_ylabel(name)
-        if row == len(panels) - 1:
-            axes.set_xlabel("update", x=_EDGE / 2)
-        else:
-            axes.tick_params(labelbottom=False)
-    style.titled(figure, title, note)
-    return figure
+    both = ((mel, "mel loss", False), (ma_e, "MA-E", True))
+    return stacked(
+        [Panel(name, curves, _axis(curves, log)) for curves, name, log in both if curves], title=title, note=note
+    )
 
 
 def _axis(curves: Mapping[str, Curve], log: bool) -> Axis:

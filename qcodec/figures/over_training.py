@@ -24,7 +24,7 @@ def draw(run: Run) -> Iterator[Drawn]:
     """Draw one figure of each metric of a run that has one."""
     for metric in run.described:
         if metric.drawn and (curves := curves_of(run, metric.name)):
-            yield captioned(re.sub(r"[^\w.-]+", "_", metric.name), run, metric, curves)
+            yield _captioned(re.sub(r"[^\w.-]+", "_", metric.name), run, metric, curves)
 
 
 def draw_over_updates(run: Run) -> Iterator[Drawn]:
@@ -32,17 +32,15 @@ def draw_over_updates(run: Run) -> Iterator[Drawn]:
     return draw(replace(run, updates_per_epoch=None))
 
 
-def captioned(name: str, run: Run, metric: Metric, curves: Mapping[str, Curve], where: str = "") -> Drawn:
-    """Draw some systems' curves of a metric of a run; ``where`` is added to the title."""
-    title = metric.title + where
+def _captioned(name: str, run: Run, metric: Metric, curves: Mapping[str, Curve]) -> Drawn:
     references = run.description.references if metric.distortion else None
     bound = run.description.bound if metric.distortion else None
     period = run.updates_per_epoch
     figure = over_training(
-        curves, metric.label, title=title, updates_per_epoch=period, references=references, bound=bound
+        curves, metric.label, title=metric.title, updates_per_epoch=period, references=references, bound=bound
     )
     text = "; right-hand axis: the least bits per frame that any codec needs for that distortion" if bound else ""
-    return Drawn(name, f"{title}{seeds_in_words(curves)}{text}.", figure)
+    return Drawn(name, f"{metric.title}{seeds_in_words(curves)}{text}.", figure)
 
 
 @style.styled

@@ -32,7 +32,7 @@ def test_a_run_that_logged_no_embedding_has_one_panel() -> None:
 def test_runs_of_no_numbers_are_drawn_and_of_nothing_refused() -> None:
     lost = Curve(UPDATES, np.full((1, 3), np.nan), np.array([3.0]))
     assert mel_and_embedding({"a": lost}, {"a": lost}, title="T").axes
-    with pytest.raises(ValueError, match="no run to draw in the figure 'T'"):
+    with pytest.raises(ValueError, match="no curve to draw in the figure 'T'"):
         mel_and_embedding({}, {}, title="T")
 
 
