@@ -5,7 +5,8 @@
 
 Each class stands in a quantizer of 30 channels: an estimator in the scalar quantizer of four levels (one that takes no
 single dimension, in a vector quantizer), a codebook in a vector quantizer of 64 points, an allocator in a residual
-quantizer of four stages. Both sides train the surrogate of arXiv 2502.04770 with that quantizer and with commitment:
+quantizer of four stages, a layer before the scalar quantizer. Both sides train the surrogate of arXiv 2502.04770 with
+that quantizer and with commitment:
 
 * loop: one system after the other, as one would write it in PyTorch, with the package's quantizer in it; its time per
   system does not depend on how many there are,
@@ -54,6 +55,10 @@ def residual(allocator):
     return qcodec.residual_vq(WIDTH, n_codebooks=4, codebook_size=POINTS, codebook_dim=8, allocator=allocator)
 
 
+def layered(layer):
+    return qcodec.LayeredQuantizer(qcodec.ScalarQuantizer(4), before=[layer])
+
+
 # what a class is built with, where its defaults do not suit 30 channels
 SPECIAL = {
     "AnnealedDither": lambda: qcodec.AnnealedDither(qcodec.ScalarQuantizer(4), 0.3, 1000),
@@ -62,15 +67,14 @@ SPECIAL = {
     ),
     "AroundStage": lambda: qcodec.AroundStage(vector(points(), qcodec.NoGradient()), qcodec.STE()),
     "BSQ": lambda: qcodec.ProjectedStage(WIDTH, qcodec.BSQ(10)),
-    "BoundedQuantizer": lambda: qcodec.BoundedQuantizer(qcodec.ScalarQuantizer(4), 2.0),
+    "Bounded": lambda: layered(qcodec.Bounded(2.0)),
     "FSQ": lambda: qcodec.FSQ((4,) * WIDTH),
     "FSQStage": lambda: qcodec.ProjectedStage(WIDTH, qcodec.FSQStage((8, 5, 5, 5))),
     "FactorizedVQ": lambda: qcodec.FactorizedVQ(WIDTH, qcodec.LearnedCodebook(POINTS, 8)),
     "LFQ": lambda: qcodec.ProjectedStage(WIDTH, qcodec.LFQ(10)),
+    "LayeredQuantizer": lambda: layered(qcodec.LayerNorm()),
     "Levels": lambda: qcodec.ScalarQuantizer(4),
-    "ProductQuantizer": lambda: qcodec.ProductQuantizer(
-        WIDTH, [vector(qcodec.LearnedCodebook(16, 2, "euclidean")) for _ in range(15)]
-    ),
+    "ProductQuantizer": lambda: qcodec.product_vq(WIDTH, 15, qcodec.LearnedCodebook(16, 2, "euclidean")),
     "ProjectedQuantizer": lambda: qcodec.ProjectedQuantizer(WIDTH, 20, qcodec.ScalarQuantizer(8)),
     "ProjectedStage": lambda: qcodec.ProjectedStage(WIDTH, qcodec.LFQ(10)),
     "ResidualVQ": lambda: residual(None),
@@ -80,6 +84,8 @@ SPECIAL = {
         "VectorQuantize", {"dim": WIDTH, "codebook_size": POINTS, "rotation_trick": False}
     ),
     "VectorQuantizer": lambda: vector(points()),
+    "Whitening": lambda: layered(qcodec.Whitening(WIDTH)),
+    "product_vq": lambda: qcodec.product_vq(WIDTH, 15, qcodec.LearnedCodebook(16, 2, "euclidean")),
     "residual_fsq": lambda: qcodec.ProjectedQuantizer(WIDTH, 4, qcodec.residual_fsq((8, 5, 5, 5), 4)),
     "residual_vq": lambda: residual(None),
 }
@@ -89,6 +95,7 @@ FAMILY = {
     "estimator from logits": lambda kind: qcodec.ScalarQuantizer(4, estimator=kind()),
     "codebook": lambda kind: vector(kind(POINTS, WIDTH)),
     "rate allocator": lambda kind: residual(kind()),
+    "layer": lambda kind: layered(kind()),
 }
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from qcodec.quantizers.around import AroundQuantizer, AroundStage
     from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper
     from qcodec.quantizers.binary import BSQ, LFQ
-    from qcodec.quantizers.bounded import BoundedQuantizer
     from qcodec.quantizers.codebooks import Codebook, EMACodebook, LearnedCodebook, Levels
     from qcodec.quantizers.dither import AnnealedDither
     from qcodec.quantizers.diveq import DetachedDiVeQ, DiVeQ
@@ -34,15 +33,17 @@ if TYPE_CHECKING:
     from qcodec.quantizers.external import VectorQuantizePytorch
     from qcodec.quantizers.fixed import FixedCodebook
     from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
+    from qcodec.quantizers.frame_layers import Bounded, Dropout, L2Normalization, LayerNorm
     from qcodec.quantizers.fsq import FSQ
     from qcodec.quantizers.gumbel_rao import GumbelRao, ReinMaxCV, ReinMaxRao
     from qcodec.quantizers.gumbel_softmax import GumbelSoftmax, StraightThroughGumbel
     from qcodec.quantizers.identity import Identity
     from qcodec.quantizers.importance import ImportanceMask
     from qcodec.quantizers.kmeans import KMeansStart
+    from qcodec.quantizers.layered import Layer, LayeredQuantizer
     from qcodec.quantizers.levels import LogUniformLevels, UniformLevels
     from qcodec.quantizers.nsvq import NSVQ
-    from qcodec.quantizers.product import ProductQuantizer
+    from qcodec.quantizers.product import ProductQuantizer, product_vq
     from qcodec.quantizers.projected import ProjectedQuantizer, ProjectedStage
     from qcodec.quantizers.receptive_field import ReceptiveField
     from qcodec.quantizers.reinmax import ReinMax
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from qcodec.quantizers.stochastic_ste import StochasticSTE
     from qcodec.quantizers.universal import UniversalQuantizer
     from qcodec.quantizers.vector import FactorizedVQ, VectorQuantizer
+    from qcodec.quantizers.whitening import Whitening
     from qcodec.quantizers.zgr import ZGR
 
 _HOME = {
@@ -69,7 +71,7 @@ _HOME = {
     "AroundStage": "qcodec.quantizers.around",
     "AudioCodec": "qcodec.codecs.base",
     "BSQ": "qcodec.quantizers.binary",
-    "BoundedQuantizer": "qcodec.quantizers.bounded",
+    "Bounded": "qcodec.quantizers.frame_layers",
     "Codebook": "qcodec.quantizers.codebooks",
     "CodebookDropout": "qcodec.quantizers.allocators",
     "Codec": "qcodec.codecs.base",
@@ -78,6 +80,7 @@ _HOME = {
     "DetachedDiVeQ": "qcodec.quantizers.diveq",
     "DetachedNoiseApproximation": "qcodec.quantizers.estimators",
     "DiVeQ": "qcodec.quantizers.diveq",
+    "Dropout": "qcodec.quantizers.frame_layers",
     "EMACodebook": "qcodec.quantizers.codebooks",
     "Embedding": "qcodec.codecs.base",
     "Estimator": "qcodec.quantizers.estimators",
@@ -93,7 +96,11 @@ _HOME = {
     "Identity": "qcodec.quantizers.identity",
     "ImportanceMask": "qcodec.quantizers.importance",
     "KMeansStart": "qcodec.quantizers.kmeans",
+    "L2Normalization": "qcodec.quantizers.frame_layers",
     "LFQ": "qcodec.quantizers.binary",
+    "Layer": "qcodec.quantizers.layered",
+    "LayerNorm": "qcodec.quantizers.frame_layers",
+    "LayeredQuantizer": "qcodec.quantizers.layered",
     "LearnedCodebook": "qcodec.quantizers.codebooks",
     "Levels": "qcodec.quantizers.codebooks",
     "LogUniformLevels": "qcodec.quantizers.levels",
@@ -129,12 +136,14 @@ _HOME = {
     "UniversalQuantizer": "qcodec.quantizers.universal",
     "VectorQuantizePytorch": "qcodec.quantizers.external",
     "VectorQuantizer": "qcodec.quantizers.vector",
+    "Whitening": "qcodec.quantizers.whitening",
     "ZGR": "qcodec.quantizers.zgr",
     "export_dac": "qcodec.codecs.dac.weights",
     "fit": "qcodec.api",
     "load_dac": "qcodec.codecs.dac.weights",
     "load_run": "qcodec.api",
     "patch_dac": "qcodec.codecs.dac.codec",
+    "product_vq": "qcodec.quantizers.product",
     "residual_fsq": "qcodec.quantizers.residual_fsq",
     "residual_vq": "qcodec.quantizers.residual",
 }
@@ -154,7 +163,7 @@ __all__ = [
     "AroundQuantizer",
     "AroundStage",
     "AudioCodec",
-    "BoundedQuantizer",
+    "Bounded",
     "Codebook",
     "CodebookDropout",
     "Codec",
@@ -163,6 +172,7 @@ __all__ = [
     "DetachedDiVeQ",
     "DetachedNoiseApproximation",
     "DiVeQ",
+    "Dropout",
     "EMACodebook",
     "Embedding",
     "Estimator",
@@ -177,6 +187,10 @@ __all__ = [
     "Identity",
     "ImportanceMask",
     "KMeansStart",
+    "L2Normalization",
+    "Layer",
+    "LayerNorm",
+    "LayeredQuantizer",
     "LearnedCodebook",
     "Levels",
     "LogUniformLevels",
@@ -209,11 +223,13 @@ __all__ = [
     "UniversalQuantizer",
     "VectorQuantizePytorch",
     "VectorQuantizer",
+    "Whitening",
     "export_dac",
     "fit",
     "load_dac",
     "load_run",
     "patch_dac",
+    "product_vq",
     "residual_fsq",
     "residual_vq",
 ]

@@ -1,4 +1,4 @@
-"""What there is to choose from: every quantizer, estimator, codebook and rate allocator, by what it says of itself."""
+"""What there is to choose from, by what it says of itself: quantizers and the parts that they are made of."""
 
 import doctest
 import importlib
@@ -16,6 +16,7 @@ from qcodec.quantizers.allocators import RateAllocator
 from qcodec.quantizers.base import Quantizer
 from qcodec.quantizers.codebooks import Codebook, LearnedCodebook
 from qcodec.quantizers.estimators import Estimator, GradientEstimator
+from qcodec.quantizers.layered import Layer
 
 # The bases of what is listed, in this order, and what their families are called.
 FAMILIES: dict[type, str] = {
@@ -24,6 +25,7 @@ FAMILIES: dict[type, str] = {
     Estimator: "estimator from logits",
     Codebook: "codebook",
     RateAllocator: "rate allocator",
+    Layer: "layer",
 }
 _SOURCE = re.compile(r"arXiv|\b(19|20)\d\d\b")
 _PART = re.compile(r"Quantizer|Estimator|Codebook|RateAllocator")
@@ -162,6 +164,9 @@ def _promises(part: Any) -> Iterator[str]:
         yield from ["trains the codebook"] * _trains_the_codebook(part)
     if isinstance(part, Codebook):
         yield "trained by gradients" if part.learned else "fixed" if _ignores_frames(part) else "follows its frames"
+    if isinstance(part, Layer):
+        yield from ["captured"] * part.entries_independent
+        yield from ["in training alone"] * (part.deployed() is None)
     if isinstance(part, RateAllocator):
         yield "a rate for each frame" if part.per_frame else "one rate for a recording"
 

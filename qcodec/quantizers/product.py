@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, check_codes, check_embedding
 from qcodec.quantizers.checks import check_is
+from qcodec.quantizers.codebooks import Codebook
+from qcodec.quantizers.estimators import STE, Estimator
 from qcodec.quantizers.frame import check_channels
 from qcodec.quantizers.receptive_field import ReceptiveField
+from qcodec.quantizers.vector import VectorQuantizer
 
 
 @final
@@ -124,3 +127,28 @@ class ProductQuantizer(Quantizer):
     @property
     def _width(self) -> int:
         return self.dim // len(self.parts)
+
+
+def product_vq(dim: int, groups: int, codebook: Codebook, estimator: Estimator | None = None) -> ProductQuantizer:
+    """Build a product quantizer of equal vector quantizers (Jegou, Douze and Schmid, IEEE Trans. PAMI 33(1), 2011).
+
+    Args:
+        dim: Channels of the embedding.
+        groups: Number of groups, each with a codebook of its own.
+        codebook: Of the first group; the others are built anew like it. Its dimensions are ``dim / groups``.
+        estimator: How points are chosen and gradients pass, built anew for each group; straight-through if left out.
+
+    Raises:
+        ValueError: For a codebook of other dimensions than a group's.
+
+    Example:
+        >>> from qcodec import LearnedCodebook
+        >>> quantizer = product_vq(30, 15, LearnedCodebook(16, 2, "euclidean"))
+        >>> quantizer.code_sizes(30)[:3]
+        (16, 16, 16)
+    """
+    if groups < 1 or codebook.dim * groups != dim:
+        raise ValueError(f"{groups} groups of codebook.dim={codebook.dim} are not dim={dim} channels: let them agree")
+    usual = STE() if estimator is None else estimator
+    codebooks = [codebook, *(codebook.rebuild() for _ in range(groups - 1))]
+    return ProductQuantizer(dim, [VectorQuantizer(each, usual.rebuild()) for each in codebooks])

@@ -23,3 +23,13 @@ def from_first_rank(value: Tensor) -> Tensor:
     if rank_count() > 1:
         torch.distributed.broadcast(value, src=0)
     return value
+
+
+def summed_over_ranks(value: Tensor) -> Tensor:
+    """Return the sum over all ranks; gradients pass through it to every rank's value."""
+    if rank_count() == 1:
+        return value
+    from torch.distributed.nn import functional
+
+    total: Tensor = functional.all_reduce(value)  # type: ignore[no-untyped-call]
+    return total

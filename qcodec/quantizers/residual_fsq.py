@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from qcodec.quantizers.allocators import RateAllocator
-from qcodec.quantizers.bounded import BoundedQuantizer
 from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.estimators import STE, GradientEstimator
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer
+from qcodec.quantizers.frame_layers import Bounded
+from qcodec.quantizers.layered import LayeredQuantizer
 from qcodec.quantizers.residual import ResidualPath, ResidualVQ
 
 _MOST_CODES = 1 << 24
@@ -93,10 +94,10 @@ def residual_fsq(
     allocator: RateAllocator | None = None,
     estimator: GradientEstimator | None = None,
     residual: ResidualPath = "attached",
-) -> BoundedQuantizer:
+) -> LayeredQuantizer:
     """Build a residual quantizer of finite scalar stages, for an embedding of as many channels as there are levels.
 
-    The embedding is bounded to ``L / (L - 1)`` (``BoundedQuantizer``), where the cells of a first stage's levels end.
+    The embedding is bounded to ``L / (L - 1)`` (``Bounded``), where the cells of a first stage's levels end.
     What a stage leaves over is then at most ``1 / (L - 1)``, again ``L / (L - 1)`` in the levels of the next, which
     are ``L`` times as fine: ``n`` stages together are uniform with ``L^n`` levels.
 
@@ -118,4 +119,5 @@ def residual_fsq(
     """
     shared = STE() if estimator is None else estimator
     stages = [FSQStage(levels, stage, shared) for stage in range(n_stages)]
-    return BoundedQuantizer(ResidualVQ(stages, allocator, residual), [size / (size - 1) for size in levels])
+    bound = Bounded([size / (size - 1) for size in levels])
+    return LayeredQuantizer(ResidualVQ(stages, allocator, residual), before=[bound])

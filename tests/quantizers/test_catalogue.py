@@ -19,8 +19,10 @@ def test_everything_public_is_listed_once():
     bases = tuple(FAMILIES)
     public = [getattr(qcodec, name) for name in qcodec.__all__]
     classes = [each for each in public if inspect.isclass(each) and issubclass(each, bases)]
-    names = [each.__name__ for each in classes if not inspect.isabstract(each)] + ["residual_vq", "residual_fsq"]
-    names = [name for name in names if name not in ("GradientEstimator", "QuantizerWrapper")]
+    names = [each.__name__ for each in classes if not inspect.isabstract(each)]
+    factories = [name for name in qcodec.__all__ if inspect.isfunction(getattr(qcodec, name)) and "_" in name]
+    names += [name for name in factories if inspect.signature(getattr(qcodec, name)).return_annotation in classes]
+    assert {"residual_vq", "residual_fsq", "product_vq", "STE", "Dropout"} <= set(names)
     assert sorted(entry.name for entry in catalogue()) == sorted(names)
 
 
@@ -45,6 +47,7 @@ def test_facts_are_those_of_known_classes():
     assert [facts(name)[1] for name in ("EMACodebook", "Levels", "SimVQCodebook")] == [
         ("follows its frames",), ("fixed",), ("trained by gradients",)
     ]  # fmt: skip
+    assert [facts(name)[1] for name in ("Dropout", "Whitening")] == [("captured", "in training alone"), ()]
     assert [facts(name)[1] for name in ("AllCodebooks", "ImportanceMask")] == [
         ("one rate for a recording",), ("a rate for each frame",)
     ]  # fmt: skip

@@ -7,12 +7,12 @@ import sys
 
 import torch
 
-from qcodec import LFQ, EMACodebook
+from qcodec import LFQ, EMACodebook, Whitening
 
 SCRIPT = """
 import os, torch
 from torch import distributed
-from qcodec import LFQ, EMACodebook, KMeansStart, LearnedCodebook
+from qcodec import LFQ, EMACodebook, KMeansStart, LearnedCodebook, Whitening
 start, frames = torch.load("start.pt"), torch.load("frames.pt")
 codebooks = [EMACodebook(6, 2, decay=0.5, least=least) for least in (0.0, 0.9)]  # built before there are ranks
 rank = int(os.environ["RANK"])
@@ -29,11 +29,13 @@ started = KMeansStart(LearnedCodebook(6, 2, "euclidean"))
 started.quantize(own)
 diversity = LFQ(2, temperature=1.0)(own).losses["diversity"].mean()
 (gradient,) = torch.autograd.grad(diversity, own)
-torch.save((started.state_dict(), diversity.detach(), gradient), f"more{rank}.pt")
+whitening = Whitening(2, eps=1e-3)
+(white,) = torch.autograd.grad(whitening(own).pow(3).mean(), own)
+torch.save((started.state_dict(), diversity.detach(), gradient, whitening.state_dict(), white), f"more{rank}.pt")
 """
 
 
-def test_two_ranks_learn_what_one_learns_from_both_batches_and_start_and_restart_the_same_points(tmp_path):
+def test_two_ranks_learn_and_whiten_as_one_does_with_both_batches_and_start_and_restart_the_same_points(tmp_path):
     torch.manual_seed(0)
     codebook, frames = EMACodebook(6, 2, decay=0.5, least=0.0), torch.randn(4, 60, 2)
     torch.save(codebook.state_dict(), tmp_path / "start.pt")
@@ -63,3 +65,9 @@ def test_two_ranks_learn_what_one_learns_from_both_batches_and_start_and_restart
     torch.testing.assert_close((first[1] + second[1]) / 2, diversity.detach())
     (gradient,) = torch.autograd.grad(diversity, z)
     torch.testing.assert_close(torch.cat([first[2], second[2]]) / 2, gradient)  # as DDP averages
+    whitening = Whitening(2, eps=1e-3)
+    (white,) = torch.autograd.grad(whitening(z).pow(3).mean(), z)
+    torch.testing.assert_close(torch.cat([first[4], second[4]]) / 2, white)
+    for name, value in whitening.state_dict().items():
+        torch.testing.assert_close(first[3][name], value)
+        assert torch.equal(first[3][name], second[3][name])
