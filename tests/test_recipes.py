@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from audio_files import write_noise
 from lightning import Trainer
@@ -13,6 +14,7 @@ from qcodec import DacCodec, residual_vq
 from qcodec.callbacks.figures import ProbeFigures
 from qcodec.cli import main
 from qcodec.codecs.dac.weights import export_dac
+from qcodec.codecs.model_file import load_codec
 from qcodec.runs.recipes import all_recipes, recipes_folder
 
 RECIPES = all_recipes()
@@ -124,6 +126,19 @@ def test_one_fragment_lets_a_recipe_train_compiled(recordings, tmp_path):
     (row,) = rows(run)
     assert 0 < float(row["mel"]) < 100
     assert 0 < float(row["val_mel"]) < 100
+
+
+def test_one_fragment_trains_the_quantizer_alone_in_the_codec_of_another_run(recordings, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    small = in_small("dac/small_mste", recordings)
+    assert main(["fit", "--config", "dac/small_mste", "--run_dir", str(first), *small]) == 0
+    words = ["--config", "conf/overlay/quantizer_alone.yaml", f"--trainer.callbacks.weights={first}"]
+    words += ["--run_dir", str(second), *small]
+    assert main(["fit", "--config", "dac/small_ste_cl", *words]) == 0
+    before, after = (load_codec(run).state_dict() for run in (first, second))
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed
+    assert all(name.startswith("quantizer.") for name in changed)
 
 
 def test_the_ablations_weights_go_on_top_of_a_recipe(recordings, tmp_path):

@@ -34,6 +34,16 @@ class QuantizerOutput:
     z_q: Tensor
     latents: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for codes of several rates, which neither rates nor files here know."""
+        frames = self.z_hat.shape[-1]
+        if not isinstance(self.codes, Tensor) or self.codes.shape[-1] != frames:
+            lengths = sorted({code.shape[-1] for code in self.codes})
+            raise ValueError(
+                f"codes of {lengths} frames for an embedding of {frames}: codes of several rates in one stream, as in "
+                "SNAC (arXiv 2410.14411), are not supported: return one tensor (B, N, T)"
+            )
+
 
 class Quantizer(Rebuildable, ABC, nn.Module):
     """Maps an embedding ``(B, D, T)`` to codes and back; how gradients pass is an estimator's matter.

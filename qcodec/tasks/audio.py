@@ -137,13 +137,15 @@ class AudioTask(LightningModule):
         with ranks_apart(self.trainer), self._random(update):
             output = self.codec(audio)
             if logged:
-                output.z.retain_grad()
-                output.quantized.z_hat.retain_grad()
+                for tensor in (output.z, output.quantized.z_hat):
+                    if tensor.requires_grad:
+                        tensor.retain_grad()
             losses, scalars = self._losses(output, audio), self._discriminate(output, audio, update)
             if self.adversary is not None:
                 losses |= self._adversarial_losses(output, audio, update)
             total = self._total(losses)
-            self.manual_backward(total)
+            if total.requires_grad:  # not where only a codebook learns, by what it observes
+                self.manual_backward(total)
         norm, skipped = self._update(0, self.codec, self.clip, update)
         scalars |= {"mse": _mse(output, audio), "grad_norm": norm, "skipped_updates": skipped}
         self.window.update(output, audio, losses | scalars)

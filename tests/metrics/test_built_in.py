@@ -20,7 +20,9 @@ AUDIO = torch.zeros(1, 1, 10)
 
 def output(z=None, codes=None, bits=None, latents=None):
     """Return an output of which only what is given means anything."""
-    z = torch.zeros(1, 1, 1) if z is None else z
+    if codes is None:
+        codes = torch.zeros(1, 1, 1 if z is None else z.shape[2], dtype=torch.int64)
+    z = torch.zeros(1, 1, codes.shape[2]) if z is None else z
     return AudioOutput(AUDIO, z, QuantizerOutput(z, codes, bits, {}, z, latents))
 
 

@@ -47,6 +47,7 @@ from qcodec import (
     ProductQuantizer,
     ProjectedQuantizer,
     ProjectedStage,
+    QuantizerOutput,
     ReinMax,
     ReinMaxCV,
     ReinMaxRao,
@@ -514,3 +515,11 @@ def test_absolute_noise_has_the_amplitude_of_the_papers_formula_for_every_embedd
     torch.manual_seed(0)
     noise = NoiseApproximation(enr_db=(6.0, 6.0), reading="absolute")(z, z) - z
     assert 20 * torch.log10(noise.std()).item() == pytest.approx(6.0, abs=0.05)
+
+
+def test_codes_of_several_rates_in_one_stream_are_refused_in_one_line():
+    z = embedding()
+    codes = [torch.zeros(3, 1, frames, dtype=torch.int64) for frames in (10, 20, 40)]  # as SNAC returns them
+    for several in (codes, codes[0]):
+        with pytest.raises(ValueError, match=r"an embedding of 40: codes of several rates in one stream, as in SNAC"):
+            QuantizerOutput(z, several, torch.zeros(3, 40), {}, z)
