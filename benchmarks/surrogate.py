@@ -161,6 +161,7 @@ class Batched:
     def update(self, index):
         from qcodec.random_streams import drawing_from
 
+        os.environ["QCODEC_KERNELS"] = "0"
         self.work.seek(index)
         target, observed = self.work.sampler.draw()
         self.adam.zero_grad()
@@ -171,20 +172,13 @@ class Batched:
                 )
             torch.autograd.backward(losses, [torch.ones_like(loss) for loss in losses])
         self.adam.step()
+        os.environ["QCODEC_KERNELS"] = "1"
 
 
 def take_turns(options):
     """Seconds per update and system of each side's best turn, and the share of the peak that kernels reach."""
-    import logging
-
-    from lightning import Callback, Trainer
-
-    from qcodec.data.synthetic import SyntheticBits
-
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.manual_seed(0)
-    device, (systems,), updates = options.device, options.systems, options.updates
+    device, (systems,) = options.device, options.systems
     names, seeds = (SYSTEMS, systems // len(SYSTEMS)) if systems > 1 else (["sq_mste"], 1)
     members = {"loop": len(names)}
     others = {}
@@ -193,8 +187,29 @@ def take_turns(options):
     for side in ("plain", "compiled"):
         if side in options.sides:
             others[side] = Batched(names, seeds, device, side == "compiled")
-    seconds = {side: [] for side in (*options.sides, "kernels")}
     clock = time.process_time if device == "cpu" and options.threads == [1] else time.perf_counter
+    best = best_turns(our_task(names, seeds), others, device, options.updates, options.blocks, clock)
+    best["kernels"] = best.pop("fit")
+    return {
+        "seconds": {side: seconds / members.get(side, systems) for side, seconds in best.items()},
+        "peak": peak_flops(device, clock),
+    }
+
+
+def best_turns(task, others, device, updates, blocks, clock):
+    """Seconds per update of the best turn of a fit of ``task``, under "fit", and of others, by name.
+
+    They take turns of some updates; the first of each is not counted.
+    """
+    import logging
+
+    from lightning import Callback, Trainer
+
+    from qcodec.data.synthetic import SyntheticBits
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    seconds = {side: [] for side in (*others, "fit")}
 
     class Turns(Callback):
         def on_train_batch_start(self, trainer, task, batch, index):
@@ -203,26 +218,21 @@ def take_turns(options):
 
         def on_train_batch_end(self, trainer, task, outputs, batch, index):
             synchronize(device)
-            seconds["kernels"].append(clock() - self.begin)
-            os.environ["QCODEC_KERNELS"] = "0"
+            seconds["fit"].append(clock() - self.begin)
             for side, each in others.items():
                 begin = clock()
                 for update in range(index * updates, (index + 1) * updates):
                     each.update(update)
                 synchronize(device)
                 seconds[side].append(clock() - begin)
-            os.environ["QCODEC_KERNELS"] = "1"
 
-    data = SyntheticBits(
-        updates_per_epoch=updates * (options.blocks + 1), updates_per_step=updates, held_out_draws=1
-    )  # fmt: skip
+    data = SyntheticBits(updates_per_epoch=updates * (blocks + 1), updates_per_step=updates, held_out_draws=1)
     trainer = Trainer(
         callbacks=[Turns()], max_epochs=1, accelerator=device, devices=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0,
     )  # fmt: skip
-    trainer.fit(our_task(names, seeds), data)
-    best = {side: min(turns[1:]) / updates / members.get(side, systems) for side, turns in seconds.items()}
-    return {"seconds": best, "peak": peak_flops(device, clock)}
+    trainer.fit(task, data)
+    return {side: min(turns[1:]) / updates for side, turns in seconds.items()}
 
 
 def synchronize(device):

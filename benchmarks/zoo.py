@@ -16,20 +16,16 @@ They take turns of some updates in one process, one thread, in CPU seconds; the 
 """
 
 import argparse
-import logging
 import os
 import time
-import warnings
 
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as `qcodec fit` has it; read when torch is loaded
 
 import torch
-from lightning import Callback, Trainer
 from machine import machine
-from surrogate import PlainCodec, nearest
+from surrogate import PlainCodec, best_turns, nearest
 
 import qcodec
-from qcodec.data.synthetic import SyntheticBits
 from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.catalogue import catalogue
 from qcodec.tasks.surrogate import SurrogateTask
@@ -43,16 +39,16 @@ NOT_HERE = {
 }
 
 
-def vector(codebook, estimator=None):
-    return qcodec.VectorQuantizer(codebook, estimator)
-
-
 def points():
     return qcodec.LearnedCodebook(POINTS, WIDTH, "euclidean")
 
 
 def residual(allocator):
     return qcodec.residual_vq(WIDTH, n_codebooks=4, codebook_size=POINTS, codebook_dim=8, allocator=allocator)
+
+
+def product():
+    return qcodec.product_vq(WIDTH, 15, qcodec.LearnedCodebook(16, 2, "euclidean"))
 
 
 def layered(layer):
@@ -65,7 +61,7 @@ SPECIAL = {
     "AroundQuantizer": lambda: qcodec.AroundQuantizer(
         qcodec.ScalarQuantizer(4, estimator=qcodec.NoGradient()), qcodec.STE()
     ),
-    "AroundStage": lambda: qcodec.AroundStage(vector(points(), qcodec.NoGradient()), qcodec.STE()),
+    "AroundStage": lambda: qcodec.AroundStage(qcodec.VectorQuantizer(points(), qcodec.NoGradient()), qcodec.STE()),
     "BSQ": lambda: qcodec.ProjectedStage(WIDTH, qcodec.BSQ(10)),
     "Bounded": lambda: layered(qcodec.Bounded(2.0)),
     "FSQ": lambda: qcodec.FSQ((4,) * WIDTH),
@@ -74,7 +70,7 @@ SPECIAL = {
     "LFQ": lambda: qcodec.ProjectedStage(WIDTH, qcodec.LFQ(10)),
     "LayeredQuantizer": lambda: layered(qcodec.LayerNorm()),
     "Levels": lambda: qcodec.ScalarQuantizer(4),
-    "ProductQuantizer": lambda: qcodec.product_vq(WIDTH, 15, qcodec.LearnedCodebook(16, 2, "euclidean")),
+    "ProductQuantizer": product,
     "ProjectedQuantizer": lambda: qcodec.ProjectedQuantizer(WIDTH, 20, qcodec.ScalarQuantizer(8)),
     "ProjectedStage": lambda: qcodec.ProjectedStage(WIDTH, qcodec.LFQ(10)),
     "ResidualVQ": lambda: residual(None),
@@ -83,9 +79,9 @@ SPECIAL = {
     "VectorQuantizePytorch": lambda: qcodec.VectorQuantizePytorch(
         "VectorQuantize", {"dim": WIDTH, "codebook_size": POINTS, "rotation_trick": False}
     ),
-    "VectorQuantizer": lambda: vector(points()),
+    "VectorQuantizer": lambda: qcodec.VectorQuantizer(points()),
     "Whitening": lambda: layered(qcodec.Whitening(WIDTH)),
-    "product_vq": lambda: qcodec.product_vq(WIDTH, 15, qcodec.LearnedCodebook(16, 2, "euclidean")),
+    "product_vq": product,
     "residual_fsq": lambda: qcodec.ProjectedQuantizer(WIDTH, 4, qcodec.residual_fsq((8, 5, 5, 5), 4)),
     "residual_vq": lambda: residual(None),
 }
@@ -93,7 +89,7 @@ FAMILY = {
     "quantizer": lambda kind: kind(),
     "estimator from a point": lambda kind: qcodec.ScalarQuantizer(4, estimator=kind()),
     "estimator from logits": lambda kind: qcodec.ScalarQuantizer(4, estimator=kind()),
-    "codebook": lambda kind: vector(kind(POINTS, WIDTH)),
+    "codebook": lambda kind: qcodec.VectorQuantizer(kind(POINTS, WIDTH)),
     "rate allocator": lambda kind: residual(kind()),
     "layer": lambda kind: layered(kind()),
 }
@@ -104,7 +100,7 @@ def build(entry):
     if entry.name in SPECIAL:
         return SPECIAL[entry.name]()
     kind = getattr(qcodec, entry.name)
-    return vector(points(), kind()) if "2 dimensions" in entry.needs else FAMILY[entry.family](kind)
+    return qcodec.VectorQuantizer(points(), kind()) if "2 dimensions" in entry.needs else FAMILY[entry.family](kind)
 
 
 class Loop:
@@ -114,7 +110,7 @@ class Loop:
         self.rotation, self.quantizer, self.codec = torch.linalg.qr(torch.randn(30, 30))[0], quantizer, PlainCodec()
         self.adam = torch.optim.Adam([*self.codec.parameters(), *quantizer.parameters()], lr=1e-4)
 
-    def update(self):
+    def update(self, _):
         target, outputs = nearest(torch.randn(2000, 30), 4), []
 
         def quantize(z):
@@ -136,28 +132,7 @@ def take_turns(entry, systems, loop, options):
     others = {name: WEIGHTS["others"] for name in names if name not in WEIGHTS}
     weights = LossWeights(**{name: WEIGHTS[name] for name in names if name in WEIGHTS}, others=others)
     task = SurrogateTask({"it": System(build(entry), weights)}, seeds=systems)
-    seconds = {"fit": [], "loop": []}
-
-    class Turns(Callback):
-        def on_train_batch_start(self, trainer, task, batch, index):
-            self.begin = time.process_time()
-
-        def on_train_batch_end(self, trainer, task, outputs, batch, index):
-            seconds["fit"].append(time.process_time() - self.begin)
-            begin = time.process_time()
-            for _ in range(options.updates):
-                loop.update()
-            seconds["loop"].append(time.process_time() - begin)
-
-    data = SyntheticBits(
-        updates_per_epoch=options.updates * (options.blocks + 1), updates_per_step=options.updates, held_out_draws=1
-    )  # fmt: skip
-    trainer = Trainer(
-        callbacks=[Turns()], max_epochs=1, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0,
-    )  # fmt: skip
-    trainer.fit(task, data)
-    best = {side: min(turns[1:]) / options.updates for side, turns in seconds.items()}
+    best = best_turns(task, {"loop": loop}, "cpu", options.updates, options.blocks, time.process_time)
     return best["fit"] / systems, best["loop"]
 
 
@@ -171,8 +146,6 @@ def main():
     entries = [entry for entry in catalogue() if not options.name or entry.name in options.name]
     if missing := set(options.name) - {entry.name for entry in entries}:
         parser.error(f"{', '.join(sorted(missing))}: not what `qcodec zoo` lists")
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     print(machine())
     print("milliseconds of CPU time per update and system, one thread")

@@ -3,6 +3,7 @@
 from typing import Any, final
 
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from qcodec.callbacks.audio_codec import audio_codec
 from qcodec.codecs.base import AudioCodec
@@ -54,13 +55,7 @@ class TrainQuantizerAlone(Callback):
                 part.eval()
 
     def _load(self, codec: AudioCodec, weights: str) -> None:
-        state = codec.state_dict()
-        found = {
-            name: value
-            for name, value in read_model(weights, self.trust).codec.state_dict().items()
-            if not name.startswith(_QUANTIZER)
-        }
-        expected = {name: value for name, value in state.items() if not name.startswith(_QUANTIZER)}
+        found, expected = _beside_the_quantizer(read_model(weights, self.trust).codec), _beside_the_quantizer(codec)
         for name in sorted(set(expected) | set(found)):
             ours, theirs = (tuple(each[name].shape) if name in each else None for each in (expected, found))
             if ours != theirs:
@@ -68,4 +63,8 @@ class TrainQuantizerAlone(Callback):
                     f"weights {weights} do not fit this codec: {name} is {theirs or 'not'} there and "
                     f"{ours or 'not'} here; give the encoder and decoder the sizes of that run"
                 )
-        codec.load_state_dict(state | found)
+        codec.load_state_dict(codec.state_dict() | found)
+
+
+def _beside_the_quantizer(codec: AudioCodec) -> dict[str, Tensor]:
+    return {name: value for name, value in codec.state_dict().items() if not name.startswith(_QUANTIZER)}

@@ -29,19 +29,18 @@ def zoo(arguments: Sequence[str]) -> None:
 
     from qcodec.quantizers.catalogue import FAMILIES, catalogue
 
-    known = catalogue() if not options.name or any("." not in name for name in options.name) else []
-    entries = [_find(name, known) for name in options.name] if options.name else known
+    entries = [_find(name) for name in options.name] or catalogue()
     show = _table if options.markdown else _text
     parts = [show(name, [entry for entry in entries if entry.family == name]) for name in FAMILIES.values()]
     print("\n\n".join(part for part in parts if part))
 
 
-def _find(name: str, known: "Sequence[Entry]") -> "Entry":
-    from qcodec.quantizers.catalogue import entry_of
+def _find(name: str) -> "Entry":
+    from qcodec.quantizers.catalogue import catalogue, entry_of
 
     module, _, last = name.rpartition(".")
     if not module:
-        entry = next((entry for entry in known if entry.name.lower() == name.lower()), None)
+        entry = next((entry for entry in catalogue() if entry.name.lower() == name.lower()), None)
         if entry is None:
             raise ValueError(f"{name!r} is nothing that `qcodec zoo` lists: name one of your own as my_module.{name}")
         return entry
@@ -65,9 +64,6 @@ def _table(family: str, entries: "Sequence[Entry]") -> str:
     lines = [f"| {family} | | source | needs | promises |", "|---|---|---|---|---|"]
     for entry in entries:
         line = entry.line.replace("``", "`").replace("|", "\\|")
-        lines.append(f"| `{entry.name}` | {line} | {entry.source} | {_list(entry.needs)} | {_list(entry.promises)} |")
+        needs, promises = ", ".join(entry.needs), ", ".join(entry.promises)
+        lines.append(f"| `{entry.name}` | {line} | {entry.source} | {needs} | {promises} |")
     return "\n".join(lines) if entries else ""
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)

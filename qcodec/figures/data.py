@@ -1,7 +1,7 @@
 """What figures are drawn from: curves over training, and the axis that shows them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -72,6 +72,13 @@ class Axis:
         at = self.high if np.isnan(value) else min(max(value, self.low), self.high)
         low, middle, high = np.log([self.low, at, self.high]) if self.log else (self.low, at, self.high)
         return float((middle - low) / (high - low))
+
+
+def over_epochs(curves: Mapping[str, Curve], updates_per_epoch: int | None) -> tuple[dict[str, Curve], str]:
+    """Return curves over epochs, and that axis' name; over updates where ``updates_per_epoch`` is not known."""
+    period = updates_per_epoch or 1
+    scaled = {name: replace(curve, updates=curve.updates / period) for name, curve in curves.items()}
+    return scaled, f"epoch ({period:,} updates each)" if updates_per_epoch else "update"
 
 
 def fit_axis(curves: Mapping[str, Curve], references: Mapping[str, float]) -> Axis:

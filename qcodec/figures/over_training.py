@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from qcodec.figures import style as style
 from qcodec.figures.curves import draw_curve, panel
-from qcodec.figures.data import Axis, Curve, fit_axis
+from qcodec.figures.data import Axis, Curve, fit_axis, over_epochs
 from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words
 from qcodec.runs.read import FloatArray, Run
 from qcodec.runs.schema import Bound, Metric
@@ -24,7 +24,7 @@ def draw(run: Run) -> Iterator[Drawn]:
     """Draw one figure of each metric of a run that has one."""
     for metric in run.described:
         if metric.drawn and (curves := curves_of(run, metric.name)):
-            yield _captioned(re.sub(r"[^\w.-]+", "_", metric.name), run, metric, curves)
+            yield _captioned(run, metric, curves)
 
 
 def draw_over_updates(run: Run) -> Iterator[Drawn]:
@@ -32,7 +32,7 @@ def draw_over_updates(run: Run) -> Iterator[Drawn]:
     return draw(replace(run, updates_per_epoch=None))
 
 
-def _captioned(name: str, run: Run, metric: Metric, curves: Mapping[str, Curve]) -> Drawn:
+def _captioned(run: Run, metric: Metric, curves: Mapping[str, Curve]) -> Drawn:
     references = run.description.references if metric.distortion else None
     bound = run.description.bound if metric.distortion else None
     period = run.updates_per_epoch
@@ -40,6 +40,7 @@ def _captioned(name: str, run: Run, metric: Metric, curves: Mapping[str, Curve])
         curves, metric.label, title=metric.title, updates_per_epoch=period, references=references, bound=bound
     )
     text = "; right-hand axis: the least bits per frame that any codec needs for that distortion" if bound else ""
+    name = re.sub(r"[^\w.-]+", "_", metric.name)
     return Drawn(name, f"{metric.title}{seeds_in_words(curves)}{text}.", figure)
 
 
@@ -70,10 +71,8 @@ def over_training(
         raise ValueError(f"no system to draw in the figure {title!r}: give at least one curve")
     references = references or {}
     axis = fit_axis(curves, references)
-    period = updates_per_epoch or 1
-    scaled = {name: Curve(curve.updates / period, curve.values, curve.diverged_at) for name, curve in curves.items()}
+    scaled, xlabel = over_epochs(curves, updates_per_epoch)
     end = max(float(curve.updates[-1]) for curve in scaled.values()) or 1.0
-    xlabel = f"epoch ({updates_per_epoch:,} updates each)" if updates_per_epoch else "update"
     layout = _in_one_panel if len(curves) <= MOST_LINES else _in_panels
     figure = layout(scaled, axis, end, references, bound, (xlabel, ylabel))
     note = "coloured: the system named, with its last value (red: diverged); grey: all others"

@@ -1,9 +1,8 @@
 """Figures 3 to 6 of arXiv 2502.04770: MSE and MA-E of a few systems over epochs."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from qcodec.figures.data import fit_axis
+from qcodec.figures.data import fit_axis, over_epochs
 from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words
 from qcodec.figures.stacked import Panel, stacked
 from qcodec.runs.read import Run
@@ -19,11 +18,7 @@ _METRICS = ("mse", "ma_e")
 
 def draw(run: Run) -> Iterator[Drawn]:
     """Draw those of the figures of which a run has two systems or more."""
-    period = run.updates_per_epoch or 1
-    every = {
-        metric: {name: replace(curve, updates=curve.updates / period) for name, curve in curves_of(run, metric).items()}
-        for metric in _METRICS
-    }
+    every = {metric: curves_of(run, metric) for metric in _METRICS}
     for name, systems in SYSTEMS.items():
         shown = {
             metric: {each: every[metric][each] for each in systems if each in every[metric]} for metric in _METRICS
@@ -31,10 +26,10 @@ def draw(run: Run) -> Iterator[Drawn]:
         if len(shown["mse"]) < 2:
             continue
         panels = []
-        for metric, curves in shown.items():
+        for metric, found in shown.items():
+            curves, xlabel = over_epochs(found, run.updates_per_epoch)
             described = run.description.metric(metric)
             lines = run.description.references if described.distortion else {}
             panels += [Panel(described.label, curves, fit_axis(curves, lines), lines)] if curves else []
         title = f"Systems of Figure {name[-1]} in arXiv 2502.04770"
-        xlabel = f"epoch ({period:,} updates each)" if run.updates_per_epoch else "update"
         yield Drawn(name, f"{title}{seeds_in_words(shown['mse'])}.", stacked(panels, title=title, xlabel=xlabel))

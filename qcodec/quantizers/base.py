@@ -2,10 +2,11 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from qcodec.quantizers.allocators import RateAllocator
@@ -199,6 +200,14 @@ class QuantizerWrapper(Quantizer, ABC):
     def decoder_identity(self) -> Mapping[str, Any]:
         """Return that of the other quantizer."""
         return self.quantizer.decoder_identity()
+
+
+def quantized_value(after: Callable[[Tensor], Tensor], z_hat: Tensor, z_q: Tensor, same: bool) -> Tensor:
+    """Return what ``after`` makes of a quantized value, detached; where ``z_hat`` was made of it, that."""
+    if same:
+        return z_hat.detach()
+    with torch.no_grad():
+        return after(z_q)
 
 
 def check_embedding(z: Tensor, owner: str, level: float | None = None) -> None:

@@ -7,6 +7,7 @@ import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -52,8 +53,9 @@ class Entry:
     promises: tuple[str, ...]
 
 
-def catalogue() -> list[Entry]:
-    """Return an entry for everything that this package offers, by family and name.
+@cache
+def catalogue() -> tuple[Entry, ...]:
+    """Return an entry for everything that this package offers, by family and name; made once a process.
 
     ``captured`` is ``entries_independent``: all seeds share one call, which a GPU captures as a CUDA graph.
 
@@ -65,7 +67,7 @@ def catalogue() -> list[Entry]:
     modules = [importlib.import_module(f"qcodec.quantizers.{name}") for name in names]
     entries = [entry_of(each) for module in modules for each in _offered(module)]
     order = list(FAMILIES.values())
-    return sorted(entries, key=lambda entry: (order.index(entry.family), entry.name.lower()))
+    return tuple(sorted(entries, key=lambda entry: (order.index(entry.family), entry.name.lower())))
 
 
 def entry_of(kind: Any) -> Entry:
@@ -79,8 +81,8 @@ def entry_of(kind: Any) -> Entry:
         >>> entry_of(ModifiedSTE).promises
         ('exact forward', 'captured')
     """
-    made = kind if inspect.isclass(kind) else inspect.signature(kind).return_annotation
-    family = next((name for base, name in FAMILIES.items() if inspect.isclass(made) and issubclass(made, base)), None)
+    made = _made(kind)
+    family = next((name for base, name in FAMILIES.items() if issubclass(made, base)), None)
     if family is None or inspect.isabstract(kind):
         name = getattr(kind, "__name__", kind)
         raise ValueError(f"{name} is not a class of one of these that can be built: {', '.join(FAMILIES.values())}")
@@ -97,12 +99,15 @@ def entry_of(kind: Any) -> Entry:
 
 def _offered(module: Any) -> Iterator[Any]:
     for name, value in vars(module).items():
-        own = inspect.isclass(value) or inspect.isfunction(value)
-        if not own or name.startswith("_") or value.__module__ != module.__name__ or inspect.isabstract(value):
-            continue
-        made = value if inspect.isclass(value) else inspect.signature(value).return_annotation
-        if inspect.isclass(made) and issubclass(made, tuple(FAMILIES)):
+        own = not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        if own and not inspect.isabstract(value) and issubclass(_made(value), tuple(FAMILIES)):
             yield value
+
+
+def _made(kind: Any) -> type:
+    """Return what calling ``kind`` makes: itself if it is a class, what a function says, ``object`` for all else."""
+    made = inspect.signature(kind).return_annotation if inspect.isfunction(kind) else kind
+    return made if inspect.isclass(made) else object
 
 
 def _first_sentence(doc: str) -> tuple[str, str]:
@@ -156,6 +161,7 @@ def _promises(part: Any) -> Iterator[str]:
     """Yield what a part answers to the questions that those who use it ask."""
     if isinstance(part, Quantizer | Estimator):
         yield from ["exact forward"] * part.exact
+    if isinstance(part, Quantizer | Estimator | Layer):
         yield from ["captured"] * part.entries_independent
     if isinstance(part, Quantizer):
         yield from ["file"] * (_code_sizes(part) is not None)
@@ -163,9 +169,9 @@ def _promises(part: Any) -> Iterator[str]:
     if isinstance(part, Estimator):
         yield from ["trains the codebook"] * _trains_the_codebook(part)
     if isinstance(part, Codebook):
-        yield "trained by gradients" if part.learned else "fixed" if _ignores_frames(part) else "follows its frames"
+        follows = type(part).observe is not Codebook.observe
+        yield "trained by gradients" if part.learned else "follows its frames" if follows else "fixed"
     if isinstance(part, Layer):
-        yield from ["captured"] * part.entries_independent
         yield from ["in training alone"] * (part.deployed() is None)
     if isinstance(part, RateAllocator):
         yield "a rate for each frame" if part.per_frame else "one rate for a recording"
@@ -189,7 +195,3 @@ def _trains_the_codebook(estimator: Estimator) -> bool:
         return False
     gradient = torch.autograd.grad(z_hat.square().sum(), codebook.weight, allow_unused=True)[0]
     return gradient is not None and bool(gradient.any())
-
-
-def _ignores_frames(codebook: Codebook) -> bool:
-    return type(codebook).observe is Codebook.observe

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from qcodec.layers.weight_norm import full_precision
-from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper, check_embedding
+from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper, check_embedding, quantized_value
 from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
 
@@ -103,8 +103,7 @@ class LayeredQuantizer(QuantizerWrapper):
             z_hat = output.z_hat
             for layer in self.after:
                 z_hat = layer(z_hat)
-            same = self.exact or not self.training
-            z_q = z_hat.detach() if same else self._after(output.z_q)
+            z_q = quantized_value(self._after, z_hat, output.z_q, self.exact or not self.training)
         latents = latents if output.latents is None else output.latents
         return replace(output, z_hat=z_hat.to(z.dtype), z_q=z_q.to(z.dtype), latents=latents)
 

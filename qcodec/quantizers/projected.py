@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, final
 
-import torch
 from torch import Tensor
 
 from qcodec.layers.weight_norm import WeightNormConv, full_precision
-from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper, check_embedding
+from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper, check_embedding, quantized_value
 from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.frame import FrameOutput, FrameQuantizer, check_channels
 
@@ -57,7 +56,7 @@ class ProjectedStage(FrameQuantizer):
         """Project, quantize by the stage and project back."""
         inside = self.stage.quantize(self.in_proj(z))
         z_hat = self.out_proj(inside.z_hat)
-        z_q = _project_back(self.out_proj, z_hat, inside.z_q, self.exact or not self.training)
+        z_q = quantized_value(self.out_proj, z_hat, inside.z_q, self.exact or not self.training)
         return FrameOutput(inside.codes, z_hat, z_q, inside.latents, inside.losses)
 
     def embed_codes(self, codes: Tensor) -> Tensor:
@@ -124,7 +123,7 @@ class ProjectedQuantizer(QuantizerWrapper):
             latents = self.in_proj(z.to(self.in_proj.bias.dtype))
             output: QuantizerOutput = self.quantizer(latents, features=features, level=level)
             z_hat = self.out_proj(output.z_hat)
-            z_q = _project_back(self.out_proj, z_hat, output.z_q, self.exact or not self.training)
+            z_q = quantized_value(self.out_proj, z_hat, output.z_q, self.exact or not self.training)
         return replace(output, z_hat=z_hat.to(z.dtype), z_q=z_q.to(z.dtype), latents=latents)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -136,15 +135,6 @@ class ProjectedQuantizer(QuantizerWrapper):
     def decoder_identity(self) -> Mapping[str, Any]:
         """Return that of the other quantizer, and the projection back."""
         return _identity("quantizer", self.quantizer, self.out_proj)
-
-
-def _project_back(out_proj: WeightNormConv, z_hat: Tensor, z_q: Tensor, same: bool) -> Tensor:
-    """Return the quantized value, detached; where ``z_hat`` was made of it, that."""
-    if same:
-        return z_hat.detach()
-    with torch.no_grad():
-        projected: Tensor = out_proj(z_q)
-    return projected
 
 
 def _identity(name: str, part: Quantizer, out_proj: WeightNormConv) -> Mapping[str, Any]:
