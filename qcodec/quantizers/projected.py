@@ -27,6 +27,7 @@ class ProjectedStage(FrameQuantizer):
         ValueError: For no channels, or a stage of any number of channels.
 
     Example:
+        >>> import torch
         >>> from qcodec import LFQ
         >>> stage = ProjectedStage(dim=16, stage=LFQ(bits=6)).eval()
         >>> stage(torch.randn(2, 16, 10)).z_hat.shape, stage.size
@@ -88,6 +89,7 @@ class ProjectedQuantizer(QuantizerWrapper):
         ValueError: For no channels.
 
     Example:
+        >>> import torch
         >>> from qcodec import residual_fsq
         >>> quantizer = ProjectedQuantizer(dim=16, inner_dim=3, quantizer=residual_fsq((8, 5, 5), n_stages=2)).eval()
         >>> quantizer(torch.randn(2, 16, 10)).z_hat.shape, quantizer.code_sizes(16)
