@@ -23,6 +23,7 @@ from qcodec.audio.reading import recording_of
 from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.decoder import Decoder
 from qcodec.bitstream.encoder import Encoder
+from qcodec.bitstream.full_precision import full_precision
 from qcodec.data.rounded_gaussian import RoundedGaussian
 from qcodec.data.stream import SyntheticStream
 from qcodec.data.synthetic import SyntheticBits
@@ -124,7 +125,7 @@ def test_an_audio_codec_trains_on_the_gpu_as_on_the_cpu_and_leaves_out_what_is_n
     for task, accelerator in zip(tasks, ("cpu", "gpu"), strict=True):
         fit(task, updates=4, data=Noise(spoil=(2,)), accelerator=accelerator, devices=1, precision=precision)
     for cpu, gpu in zip(*(task.codec.parameters() for task in tasks), strict=True):
-        torch.testing.assert_close(gpu.cpu(), cpu, rtol=0, atol=4e-4)  # three steps of 1e-4, whatever their signs
+        torch.testing.assert_close(gpu.cpu(), cpu, rtol=0, atol=7e-4)  # three steps of 1e-4 each way, and Adam's excess
 
 
 def test_a_file_written_on_the_gpu_decodes_on_both_to_the_models_own_forward():
@@ -136,7 +137,8 @@ def test_a_file_written_on_the_gpu_decodes_on_both_to_the_models_own_forward():
     )
     on_gpu, file = Bitstream(codec.cuda()), io.BytesIO()
     Encoder(on_gpu).encode(recording_of(audio, 16000), file)
-    expected = codec(audio[:, None].cuda()).audio[:, 0].detach().cpu()
+    with full_precision():
+        expected = codec(audio[:, None].cuda()).audio[:, 0].detach().cpu()
     for stream in (on_gpu, Bitstream(codec.cpu())):
         file.seek(0)
         found = torch.cat(list(Decoder(stream).decode(file).blocks), 1)

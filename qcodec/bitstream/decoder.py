@@ -11,6 +11,7 @@ from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.codes import Codes
 from qcodec.bitstream.container import read_chunks
 from qcodec.bitstream.entropy import unpack
+from qcodec.bitstream.full_precision import full_precision
 from qcodec.bitstream.header import Header, read_header
 from qcodec.quantizers.position import frames_from
 
@@ -56,9 +57,9 @@ class Decoder:
         codec, quantizer = self.bitstream.codec, self.bitstream.quantizer
         hop, left = codec.hop_length, header.length
         for window in self.bitstream.decoder_windows(torch.from_numpy(block) for block in codes):
-            with frames_from(window.first):
+            with full_precision(), frames_from(window.first):
                 z_hat = quantizer.decode(window.data)
-            audio = codec.synthesize(z_hat)[:, 0]
+                audio = codec.synthesize(z_hat)[:, 0]
             kept = audio[:, window.start * hop : window.stop * hop][:, :left].cpu()
             left -= kept.shape[1]
             yield kept / 10 ** (header.gain_db / 20) if header.gain_db else kept
