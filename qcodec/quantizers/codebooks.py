@@ -86,6 +86,11 @@ class Codebook(Rebuildable, ABC, nn.Module):
     def observe(self, z: Tensor, codes: Tensor) -> None:
         """Learn from the frames of one update that are sent, ``(n, d)`` and ``(n,)``; by default nothing is learned."""
 
+    @property
+    def observes(self) -> bool:
+        """Whether ``observe`` is its own; to pick the frames that are sent would else make a GPU wait for nothing."""
+        return type(self).observe is not Codebook.observe
+
     def place(self, points: Tensor, counts: Tensor) -> None:
         """Put the points on others ``(K, d)``, each of which stands for a number of frames, ``counts`` ``(K,)``.
 

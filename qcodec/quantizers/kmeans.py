@@ -77,6 +77,11 @@ class KMeansStart(Codebook):
         """Let the other codebook learn."""
         self.codebook.observe(z, codes)
 
+    @property
+    def observes(self) -> bool:
+        """Whether the other codebook does."""
+        return self.codebook.observes
+
     def decoder_identity(self) -> Mapping[str, Any]:
         """Return that of the other codebook."""
         return self.codebook.decoder_identity()

@@ -68,7 +68,8 @@ class _CodebookQuantizer(FrameQuantizer, ABC):
     @final
     def observe(self, output: FrameOutput, sent: Tensor) -> None:
         """Pass the vectors that were looked up and are sent to the codebook."""
-        self.codebook.observe(output.latents.detach().transpose(1, 2)[sent], output.codes[sent])
+        if self.codebook.observes:
+            self.codebook.observe(output.latents.detach().transpose(1, 2)[sent], output.codes[sent])
 
 
 @final

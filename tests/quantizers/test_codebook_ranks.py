@@ -32,6 +32,8 @@ diversity = LFQ(2, temperature=1.0)(own).losses["diversity"].mean()
 whitening = Whitening(2, eps=1e-3)
 (white,) = torch.autograd.grad(whitening(own).pow(3).mean(), own)
 torch.save((started.state_dict(), diversity.detach(), gradient, whitening.state_dict(), white), f"more{rank}.pt")
+distributed.barrier()  # a rank that left while the other still listens would abort it at its end
+distributed.destroy_process_group()
 """
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from dac.nn.quantize import VectorQuantize
 
-from qcodec import STE, FactorizedVQ, LearnedCodebook, ModifiedSTE
+from qcodec import STE, EMACodebook, FactorizedVQ, KMeansStart, LearnedCodebook, ModifiedSTE, VectorQuantizer
 from qcodec.functional import nearest_code
 
 D, K, DIM = 12, 20, 4
@@ -147,3 +147,19 @@ def test_what_does_not_fit_is_named():
         stage.decode(torch.zeros(1, 2, 5, dtype=torch.int64))
     with pytest.raises(ValueError, match="codes 0 to 19, not -1 to 0"):
         stage.decode(torch.tensor([[[-1, 0]]]))
+
+
+@pytest.mark.parametrize("start", [lambda codebook: codebook, KMeansStart])
+def test_the_sent_frames_are_picked_only_for_a_codebook_that_learns_from_them(start):
+    picked = []
+
+    class Watched(EMACodebook):
+        def observe(self, z, codes):
+            picked.append((len(z), len(codes)))
+
+    sent = torch.tensor([[True, False, True]])
+    for codebook in (LearnedCodebook(4, 2), Watched(4, 2)):
+        quantizer = VectorQuantizer(start(codebook))
+        assert quantizer.codebook.observes == isinstance(codebook, EMACodebook)
+        quantizer.observe(quantizer.quantize(torch.randn(1, 2, 3)), sent)
+    assert picked == [(2, 2)]
