@@ -119,13 +119,13 @@ def test_variable_bitrate_on_the_gpu_decodes_its_own_codes_and_learns():
     assert torch.equal(quantizer.decode(output.codes), output.z_hat)
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_an_audio_codec_trains_on_the_gpu_as_on_the_cpu_and_leaves_out_what_is_not_finite(precision):
+@pytest.mark.parametrize(("precision", "allowed"), [("32-true", 4e-4), ("bf16-mixed", 7e-4)])
+def test_an_audio_codec_trains_on_the_gpu_as_on_the_cpu_and_leaves_out_what_is_not_finite(precision, allowed):
     tasks = [make_task() for _ in range(2)]
     for task, accelerator in zip(tasks, ("cpu", "gpu"), strict=True):
         fit(task, updates=4, data=Noise(spoil=(2,)), accelerator=accelerator, devices=1, precision=precision)
     for cpu, gpu in zip(*(task.codec.parameters() for task in tasks), strict=True):
-        torch.testing.assert_close(gpu.cpu(), cpu, rtol=0, atol=7e-4)  # three steps of 1e-4 each way, and Adam's excess
+        torch.testing.assert_close(gpu.cpu(), cpu, rtol=0, atol=allowed)  # of three steps of 1e-4 each
 
 
 def test_a_file_written_on_the_gpu_decodes_on_both_to_the_models_own_forward():
