@@ -23,7 +23,7 @@ from qcodec.audio.reading import recording_of
 from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.decoder import Decoder
 from qcodec.bitstream.encoder import Encoder
-from qcodec.bitstream.full_precision import full_precision
+from qcodec.codecs.without_tf32 import without_tf32
 from qcodec.data.rounded_gaussian import RoundedGaussian
 from qcodec.data.stream import SyntheticStream
 from qcodec.data.synthetic import SyntheticBits
@@ -137,7 +137,7 @@ def test_a_file_written_on_the_gpu_decodes_on_both_to_the_models_own_forward():
     )
     on_gpu, file = Bitstream(codec.cuda()), io.BytesIO()
     Encoder(on_gpu).encode(recording_of(audio, 16000), file)
-    with full_precision():
+    with without_tf32():
         expected = codec(audio[:, None].cuda()).audio[:, 0].detach().cpu()
     for stream in (on_gpu, Bitstream(codec.cpu())):
         file.seek(0)

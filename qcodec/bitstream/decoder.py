@@ -11,8 +11,8 @@ from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.codes import Codes
 from qcodec.bitstream.container import read_chunks
 from qcodec.bitstream.entropy import unpack
-from qcodec.bitstream.full_precision import full_precision
 from qcodec.bitstream.header import Header, read_header
+from qcodec.codecs.without_tf32 import without_tf32
 from qcodec.quantizers.position import frames_from
 
 
@@ -57,7 +57,7 @@ class Decoder:
         codec, quantizer = self.bitstream.codec, self.bitstream.quantizer
         hop, left = codec.hop_length, header.length
         for window in self.bitstream.decoder_windows(torch.from_numpy(block) for block in codes):
-            with full_precision(), frames_from(window.first):
+            with without_tf32(), frames_from(window.first):
                 z_hat = quantizer.decode(window.data)
                 audio = codec.synthesize(z_hat)[:, 0]
             kept = audio[:, window.start * hop : window.stop * hop][:, :left].cpu()

@@ -17,10 +17,10 @@ from qcodec.bitstream.codes import Codes, depth_of, regroup
 from qcodec.bitstream.container import CHUNK_FRAMES, Chunk, ChunkWriter
 from qcodec.bitstream.encoded_recording import EncodedRecording
 from qcodec.bitstream.entropy import pack
-from qcodec.bitstream.full_precision import full_precision
 from qcodec.bitstream.header import MAX_CHANNELS, Header
 from qcodec.bitstream.rate_control import level_for, sent_codes
 from qcodec.bitstream.settings import Settings
+from qcodec.codecs.without_tf32 import without_tf32
 from qcodec.quantizers.allocators import AllCodebooks
 from qcodec.quantizers.position import frames_from
 
@@ -117,7 +117,7 @@ class Encoder:
     def codes(self, blocks: Iterable[Tensor], level: float | None) -> Iterator[Codes]:
         """Compute the codes ``(C, N, T)`` of a recording's blocks at a level, in parts; -1 where a code is not sent."""
         for window in self.bitstream.encoder_windows(blocks):
-            with full_precision(), frames_from(window.first):
+            with without_tf32(), frames_from(window.first):
                 embedding = self.bitstream.codec.embed(window.data)
                 codes = self.bitstream.quantizer(embedding.z, features=embedding.features, level=level).codes
             yield codes[..., window.start : window.stop].cpu().numpy()
@@ -134,7 +134,7 @@ class Encoder:
         allocator, quantizer = self.bitstream.quantizer.allocator, self.bitstream.quantizer
         everything = quantizer if allocator is None else quantizer.with_allocator(AllCodebooks())
         for window in self.bitstream.encoder_windows(blocks):
-            with full_precision(), frames_from(window.first):
+            with without_tf32(), frames_from(window.first):
                 embedding = self.bitstream.codec.embed(window.data)
                 rows = everything(embedding.z, features=embedding.features).codes.int()
                 if allocator is not None:

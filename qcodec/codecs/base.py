@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qcodec.codecs.without_tf32 import without_tf32
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
 from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
@@ -103,7 +104,7 @@ class AudioCodec(Codec):
     @torch.no_grad()
     def encode(self, audio: Tensor, level: float | None = None) -> Tensor:
         """Return the codes ``(B, N, T)`` of audio ``(B, 1, L)``, as in evaluation; -1 where a code is not sent."""
-        with _evaluating(self):
+        with without_tf32(), _evaluating(self):
             embedding = self.embed(audio)
             output: QuantizerOutput = self.quantizer.deployed()(embedding.z, features=embedding.features, level=level)
         return output.codes
@@ -118,7 +119,7 @@ class AudioCodec(Codec):
         check_is(codes, Tensor, "codes")
         if codes.is_floating_point():
             raise TypeError(f"codes are whole numbers, not {codes.dtype}: give an embedding to `synthesize` instead")
-        with _evaluating(self):
+        with without_tf32(), _evaluating(self):
             return self.synthesize(self.quantizer.deployed().decode(codes))
 
     def decoder_identity(self) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +79,7 @@ class Quantizer(Rebuildable, ABC, nn.Module):
     @property
     def allocator(self) -> RateAllocator | None:
         """What decides how many codes of a frame are sent; ``None`` where the rate is one."""
-        return self._modules.get("allocator")  # type: ignore[return-value]
+        return cast("RateAllocator | None", self._modules.get("allocator"))
 
     @allocator.setter
     def allocator(self, allocator: RateAllocator | None) -> None:

@@ -118,7 +118,7 @@ class VectorQuantizePytorch(Quantizer):
         check_codes(codes, owner, self._sizes, lowest=-1)
         indices = codes.transpose(1, 2)
         if (groups := getattr(self.module, "groups", None)) is not None:
-            indices = indices.unflatten(2, (groups, -1)).permute(2, 0, 1, 3)  # type: ignore[no-untyped-call]
+            indices = indices.view(*indices.shape[:2], groups, -1).permute(2, 0, 1, 3)
         elif indices.shape[2] == 1 and not self._keeps_one():
             indices = indices[..., 0]
         with full_precision(codes):

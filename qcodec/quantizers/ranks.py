@@ -31,5 +31,5 @@ def summed_over_ranks(value: Tensor) -> Tensor:
         return value
     from torch.distributed.nn import functional
 
-    total: Tensor = functional.all_reduce(value)  # type: ignore[no-untyped-call]
+    total: Tensor = functional.all_reduce(value)  # type: ignore[no-untyped-call]  # torch ships it without annotations
     return total

@@ -24,7 +24,7 @@ class Rebuildable:
         super().__init_subclass__(**kwargs)
         plain = cls.__init__ in (object.__init__, nn.Module.__init__)
         if not plain and not getattr(cls.__init__, "records", False):
-            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]  # wrapped once, here
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of the constructor by name, with those parts that have been exchanged since.

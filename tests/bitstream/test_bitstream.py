@@ -10,6 +10,7 @@ from qcodec.audio.loudness import integrated_loudness
 from qcodec.audio.reading import recording_of, resampled
 from qcodec.bitstream.bitstream import Bitstream
 from qcodec.bitstream.container import CHUNK_FRAMES, CHUNK_HEAD
+from qcodec.bitstream.dac.convert import decode_dac, encode_dac
 from qcodec.bitstream.decoder import Decoder
 from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.header import header_bytes
@@ -282,3 +283,32 @@ def test_resampling_in_blocks_is_resampling_at_once_with_its_length_rounded_up(r
 def test_a_bad_argument_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.fixture(params=["tf32", "ieee"])
+def chosen(request):
+    """Choose the precision of convolutions alone, as a user may."""
+    convolutions = torch.backends.cudnn.conv
+    before, convolutions.fp32_precision = convolutions.fp32_precision, request.param
+    yield request.param
+    convolutions.fp32_precision = before
+
+
+def test_codes_are_found_and_decoded_without_tf32_and_the_setting_is_restored(monkeypatch, chosen):
+    codec, audio, seen = tiny_codec(), 0.1 * draw(1, 400), []
+    for name in ("embed", "synthesize"):
+        inner = getattr(codec, name)
+
+        def watched(x, inner=inner):
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return inner(x)
+
+        monkeypatch.setattr(codec, name, watched)
+    decoded(codec, encoded(codec, audio)[1])
+    codec.decode(codec.encode(audio[:, None]))
+    bitstream = Bitstream(codec)
+    decode_dac(codec, encode_dac(bitstream, recording_of(audio, codec.sample_rate), io.BytesIO(), Settings()))
+    list(Encoder(bitstream).blocks([audio], []))
+    assert seen == [False] * 7
+    assert torch.backends.cudnn.conv.fp32_precision == chosen
+    assert torch.backends.cudnn.rnn.fp32_precision == "tf32"

@@ -15,6 +15,7 @@ from qcodec.bitstream.dac.format import DacFile, write_dac
 from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.settings import Settings
 from qcodec.codecs.base import AudioCodec
+from qcodec.codecs.without_tf32 import without_tf32
 from qcodec.quantizers.allocators import evaluation_depth
 
 
@@ -74,7 +75,7 @@ def decode_dac(codec: AudioCodec, content: DacFile) -> Tensor:
     device = next(codec.parameters()).device
     codes = torch.from_numpy(content.codes)
     parts = []
-    with _padding(codec, content.padding):
+    with without_tf32(), _padding(codec, content.padding):
         for chunk in torch.split(codes, content.chunk_length, -1):
             z = codec.quantizer.deployed().decode(chunk.to(device))
             try:
