@@ -85,7 +85,7 @@ def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple
     section V. Reproductions are a grid of about 600 points over the source's range that holds the source's values.
 
     Args:
-        value: ``(K,)`` equally spaced source values, float64.
+        value: ``(K,)`` source values, rising, float64.
         probability: ``(K,)`` their probabilities.
         slopes: ``(S,)`` values of ``-dR/dD`` in bits per unit of squared error, positive.
 
@@ -94,8 +94,10 @@ def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple
         within 1e-6 bits of the optimum, or after 5000 iterations: then within 2e-4 bits for the four levels of the
         surrogate's data, and within 0.02 bits for sixteen.
     """
-    spacing = max(1, 600 // (len(value) - 1))
-    points = torch.linspace(float(value[0]), float(value[-1]), spacing * (len(value) - 1) + 1, dtype=torch.float64)
+    width = value.diff()
+    parts = (600 * width / width.sum() + 1e-9).floor().clamp_min(1).int().tolist()
+    grid = [a + (b - a) / n * torch.arange(n) for a, b, n in zip(value[:-1], value[1:], parts, strict=True)]
+    points = torch.cat([*grid, value[-1:]])
     distance = (value[:, None] - points).square()
     kernel = torch.exp2(-slopes[:, None, None] * distance)
     output = kernel.new_full((len(slopes), 1, len(points)), 1 / len(points))
@@ -113,25 +115,65 @@ def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple
     return (joint * ratio.log2()).sum((1, 2)), (joint * distance).sum((1, 2))
 
 
+def discrete_curve(value: Tensor, probability: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the R(D) curve of independent values of a discrete source: rates (bits per value, rising) and distortions.
+
+    Runs from ``(0, variance)`` to ``(entropy, 0)``; float64, 60 points or more.
+
+    Args:
+        value: ``(K,)`` source values, rising, float64.
+        probability: ``(K,)`` their probabilities.
+
+    Example:
+        >>> rate, distortion = discrete_curve(torch.tensor([-1.0, 1.0]).double(), torch.tensor([0.5, 0.5]).double())
+        >>> rate[-1].item(), distortion[0].item()
+        (1.0, 1.0)
+    """
+    return parallel_curve([(value, probability)], [1.0])
+
+
+def parallel_curve(sources: Sequence[tuple[Tensor, Tensor]], shares: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Compute R(D) of independent values that differ in their distributions, per value.
+
+    An optimal code gives all of them the same slope ``-dR/dD`` (Berger, "Rate Distortion Theory", 1971, section 2.8),
+    so that rates and distortions at equal slopes are added up. With the distributions given some side information, and
+    the probabilities of the latter as shares, it is the conditional R(D) (Gray, "A new class of lower bounds to
+    information rates of stationary sources via conditional rate-distortion functions", IEEE Trans. Inf. Theory 19(4),
+    1973).
+
+    Args:
+        sources: Values and probabilities of each, as ``discrete_curve`` takes them.
+        shares: Share of the values that has each distribution; what is left to one are values known beforehand.
+
+    Returns:
+        Rates (bits per value, rising) and distortions (squared error per value), float64, 60 points or more.
+    """
+    share = torch.tensor(shares, dtype=torch.float64)
+    variance = torch.stack([(p * (v - (p * v).sum()).square()).sum() for v, p in sources])
+    entropy = torch.stack([torch.special.entr(p).sum() for _, p in sources]) / math.log(2)
+    step = min(float(value.diff().min()) for value, _ in sources)
+    first = 0.75 / float(variance.max())
+    slopes = torch.logspace(math.log10(first), math.log10(40.0 / step**2), 60, dtype=torch.float64)
+    # rare large values are worth bits at lower slopes already
+    slopes = torch.cat([first * torch.logspace(-1, 0, 13, dtype=torch.float64)[:-1], slopes])
+    points = [rate_distortion(value, probability, slopes) for value, probability in sources]
+    rate = share @ torch.stack([rate for rate, _ in points])
+    distortion = share @ torch.stack([distortion for _, distortion in points])
+    keep = rate > 1e-3  # below the critical slope nothing is sent: those points all lie at (0, variance)
+    none, full = share.new_zeros(1), (share @ entropy).unsqueeze(0)
+    return torch.cat([none, rate[keep], full]), torch.cat([(share @ variance).unsqueeze(0), distortion[keep], none])
+
+
 @lru_cache
 def rate_distortion_curve(levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Compute the R(D) curve of the rounded standard normal source: rates (bits per value, rising) and distortions.
-
-    Runs from ``(0, variance)`` to ``(entropy, 0)``; float64, about 60 points, computed once a process.
+    """Compute the R(D) curve of the rounded standard normal source, as ``discrete_curve`` does, once a process.
 
     Example:
         >>> rate, distortion = rate_distortion_curve(4)
         >>> round(rate[-1].item(), 4), round(distortion[0].item(), 4)
         (1.9014, 0.8846)
     """
-    value, probability = gaussian_source(levels, step)
-    variance = float((probability * value.square()).sum())
-    entropy = float(torch.special.entr(probability).sum() / math.log(2))
-    slopes = torch.logspace(math.log10(0.75 / variance), math.log10(40.0 / step**2), 60, dtype=torch.float64)
-    rate, distortion = rate_distortion(value, probability, slopes)
-    keep = rate > 1e-4  # below the critical slope nothing is sent: those points all lie at (0, variance)
-    ends = torch.tensor([[0.0, variance], [entropy, 0.0]], dtype=torch.float64)
-    return torch.cat([ends[:1, 0], rate[keep], ends[1:, 0]]), torch.cat([ends[:1, 1], distortion[keep], ends[1:, 1]])
+    return discrete_curve(*gaussian_source(levels, step))
 
 
 def effective_bits(mse: Sequence[float] | Tensor, bits: Tensor, distortion: Tensor) -> Tensor:
