@@ -94,6 +94,8 @@ def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple
         within 1e-6 bits of the optimum, or after 5000 iterations: then within 2e-4 bits for the four levels of the
         surrogate's data, and within 0.02 bits for sixteen.
     """
+    occurs = probability > 1e-15
+    value, probability = value[occurs], probability[occurs]
     width = value.diff()
     parts = (600 * width / width.sum() + 1e-9).floor().clamp_min(1).int().tolist()
     grid = [a + (b - a) / n * torch.arange(n) for a, b, n in zip(value[:-1], value[1:], parts, strict=True)]
@@ -116,7 +118,7 @@ def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple
 
 
 def discrete_curve(value: Tensor, probability: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the R(D) curve of independent values of a discrete source: rates (bits per value, rising) and distortions.
+    """Compute R(D) of independent values of a discrete source: rates (bits per value, rising) and distortions.
 
     Runs from ``(0, variance)`` to ``(entropy, 0)``; float64, 60 points or more.
 

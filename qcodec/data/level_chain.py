@@ -45,7 +45,8 @@ class LevelChain(LevelSource):
 
     def cumulative(self, x: Tensor) -> Tensor:
         """Return the cumulative distribution of a standard normal value."""
-        return torch.special.ndtr(x)
+        below: Tensor = torch.special.ndtr(x)
+        return below
 
     def transition(self) -> Tensor:
         """Return the probability of each next level (columns) for each level (rows), ``(levels, levels)``, float64."""
@@ -59,7 +60,8 @@ class LevelChain(LevelSource):
         maps[:, :, 0] = self._index(uniform[:, :, 0], self.distribution()[1]).unsqueeze(-1)
         length = math.isqrt(self.frames - 1) + 1  # of a part: within parts all levels go side by side
         parts = -(-self.frames // length)
-        maps = torch.nn.functional.pad(maps, (0, 0, 0, parts * length - self.frames)).unflatten(2, (parts, length))
+        maps = torch.nn.functional.pad(maps, (0, 0, 0, parts * length - self.frames))
+        maps = maps.view(*maps.shape[:2], parts, length, self.levels)
         within = [maps[:, :, :, 0]]
         for step in range(1, length):
             within.append(maps[:, :, :, step].gather(-1, within[-1]))

@@ -26,7 +26,8 @@ class RoundedGaussian(LevelSource):
 
     def cumulative(self, x: Tensor) -> Tensor:
         """Return the cumulative distribution of a standard normal value."""
-        return torch.special.ndtr(x)
+        below: Tensor = torch.special.ndtr(x)
+        return below
 
     def draw(self, streams: BatchStreams) -> Tensor:
         """Draw targets ``(streams.entries, features, frames)``."""

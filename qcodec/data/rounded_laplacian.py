@@ -16,7 +16,7 @@ class RoundedLaplacian(LevelSource):
 
     Example:
         >>> round(RoundedLaplacian().entropy_bits(), 2)
-        54.0
+        54.01
     """
 
     def cumulative(self, x: Tensor) -> Tensor:

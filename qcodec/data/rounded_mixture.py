@@ -25,7 +25,7 @@ class RoundedMixture(LevelSource):
 
     Example:
         >>> round(RoundedMixture().entropy_bits(), 2)
-        56.43
+        56.76
     """
 
     means: Sequence[float] = (-1.0, 1.0)

@@ -20,7 +20,7 @@ def mode(logger):
 
 
 def history(record):
-    """The names of the curves in each row of W&B's file."""
+    """Return the names of the curves in each row of W&B's file."""
     rows = []
     with closing(DataStore()) as store:
         store.open_for_scan(str(record))
