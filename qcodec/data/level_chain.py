@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -104,7 +105,7 @@ def _transition(levels: int, correlation: float) -> Tensor:
     edges = (torch.arange(1, levels, dtype=torch.float64) - levels / 2).tolist()
     bounds = [-_REACH, *[min(max(edge, -_REACH), _REACH) for edge in edges], _REACH]
     rows = []
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in pairwise(bounds):
         x = torch.linspace(low, high, _POINTS, dtype=torch.float64)
         edge = torch.tensor(edges, dtype=torch.float64)[:, None]
         below = torch.special.ndtr((edge - correlation * x) / math.sqrt(1 - correlation**2))

@@ -422,6 +422,41 @@ def test_every_estimator_takes_every_codebook_and_chooses_the_nearest_in_evaluat
     assert torch.equal(points.logits(z).argmax(-1), selected.codes) or isinstance(points, Levels)  # ties go up there
 
 
+FROM_POINTS = {
+    "fsq": lambda make: FSQ((8, 5, 4, 3) * 2, make()),
+    "bsq": lambda make: BSQ(8, group=4, estimator=make()),
+    "residual_fsq": lambda make: residual_fsq((4, 3) * 4, 3, importance(), make()),
+}
+HOSTS = {
+    "scalar": lambda make: ScalarQuantizer(estimator=make()),
+    "dithered": lambda make: AnnealedDither(ScalarQuantizer(estimator=make()), 0.3, 5),
+    "layered": lambda make: LayeredQuantizer(ScalarQuantizer(estimator=make()), before=[Dropout(0.2)]),
+    "projected": lambda make: ProjectedQuantizer(8, 2, ScalarQuantizer(estimator=make())),
+    "vector": lambda make: VectorQuantizer(EMACodebook(20, 8), make()),
+    "factorized": lambda make: FactorizedVQ(8, SimVQCodebook(20, 3), make()),
+    "product": lambda make: ProductQuantizer(8, [VectorQuantizer(LearnedCodebook(20, 4), make()) for _ in range(2)]),
+    **{
+        f"residual_{name}": lambda make, allocator=allocator: residual_vq(8, 3, 20, 3, allocator(), make())
+        for name, allocator in ALLOCATORS.items()
+    },
+}
+PAIRS = {f"{host}_{name}": (HOSTS[host], make) for host in HOSTS for name, make in ESTIMATORS.items()}
+PAIRS |= {f"{host}_{name}": (FROM_POINTS[host], make) for host in FROM_POINTS for name, make in GRADIENT.items()}
+
+
+@pytest.mark.parametrize(("host", "make"), PAIRS.values(), ids=PAIRS)
+def test_every_pair_of_estimator_and_quantizer_or_allocator_trains_and_decodes_its_codes(host, make):
+    torch.manual_seed(0)
+    quantizer, z = host(make), embedding().requires_grad_()
+    output = ask(quantizer, z)
+    (output.z_hat.square().sum() + sum(loss.sum() for loss in output.losses.values())).backward()
+    assert z.grad.isfinite().all()
+    assert z.grad.any()
+    assert all(weight.grad.isfinite().all() for weight in quantizer.parameters() if weight.grad is not None)
+    output = ask(quantizer.eval(), embedding())
+    assert torch.equal(quantizer.decode(output.codes), output.z_hat)
+
+
 @pytest.mark.parametrize("make", GRADIENT.values(), ids=list(GRADIENT))
 def test_an_estimator_refuses_tensors_of_two_shapes(make):
     with pytest.raises(ValueError, match=r"\(3, 8, 40\) and \(3, 8, 39\)"):
