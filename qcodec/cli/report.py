@@ -12,8 +12,15 @@ def report(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that `qcodec fit` wrote")
     parser.add_argument("--output", type=Path, help="folder to write to; the first run's if left out")
+    parser.add_argument(
+        "--compare", nargs=2, action="append", default=[], metavar=("A", "B"),
+        help="compare two systems seed by seed: the ratio with its interval, and p, corrected where it is given again",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
 
-    from qcodec.report.write import write_report
+    from qcodec.report.write import COMPARISONS, write_report
 
-    print(write_report(options.runs, options.output or options.runs[0]))
+    path = write_report(options.runs, options.output or options.runs[0], options.compare)
+    if options.compare:
+        print((path.parent / COMPARISONS).read_text(encoding="utf-8"), end="")
+    print(path)

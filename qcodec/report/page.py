@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from qcodec.figures.data import Axis, Curve, fit_axis
 from qcodec.figures.drawn import curves_of
 from qcodec.figures.style import short
+from qcodec.report.comparison import Comparison
 from qcodec.report.summary import Row, Table
 from qcodec.runs.read import Run
 from qcodec.runs.schema import DIVERGED, Metric
@@ -34,12 +35,15 @@ class _TableRow:
     diverged: bool
 
 
-def page(together: Run, table: Table, pictures: Sequence[Picture], runs: Sequence[Run]) -> str:
-    """Return the page: the table, the figures and each run's configuration.
+def page(
+    together: Run, table: Table, comparisons: Sequence[Comparison], pictures: Sequence[Picture], runs: Sequence[Run]
+) -> str:
+    """Return the page: the table, the comparisons, the figures and each run's configuration.
 
     Args:
         together: All systems of the runs.
         table: The summary.
+        comparisons: Pairs of systems, held against each other.
         pictures: The figures.
         runs: The runs one by one.
     """
@@ -69,7 +73,7 @@ def page(together: Run, table: Table, pictures: Sequence[Picture], runs: Sequenc
     environment.filters["base64"] = lambda png: base64.b64encode(png).decode("ascii")
     return environment.get_template("page.html").render(
         title=f"qcodec report: {together.name}", headings=headings, rows=rows, note=note, small=small,
-        pictures=pictures, runs=runs,
+        comparisons=comparisons, pictures=pictures, runs=runs,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from qcodec.atomic_write import atomic_write
 from qcodec.figures.drawn import Drawn
 from qcodec.report import audio, general, page, surrogate
+from qcodec.report.comparison import compare
 from qcodec.report.summary import Table, summary
 from qcodec.runs.pool_seeds import pool_seeds
 from qcodec.runs.read import Run, read_run, side_by_side
@@ -23,7 +24,10 @@ FIGURES: dict[str, Sequence[Callable[[Run], Iterator[Drawn]]]] = {
 }
 
 
-def write_report(runs: Sequence[Path], output: Path) -> Path:
+COMPARISONS = "comparisons.txt"
+
+
+def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[str]] = ()) -> Path:
     """Write ``summary.csv``, ``figures/*.png`` and ``report.html`` on the given run folders into ``output``.
 
     A system that several runs trained with other seeds and the same settings counts as one with all these seeds.
@@ -33,18 +37,20 @@ def write_report(runs: Sequence[Path], output: Path) -> Path:
     Args:
         runs: Run folders; may still be written.
         output: Folder of the report, made where it does not exist.
+        pairs: Two names each of systems to compare seed by seed, also in ``comparisons.txt``.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        ValueError: Where there is no run, or one cannot be read, or their kinds differ; nothing is written then.
+        ValueError: Where there is no run, or one cannot be read, their kinds differ, or a pair cannot be compared;
+            nothing is written then.
     """
     if not runs:
         raise ValueError("there is no run to report on: name one or more run folders")
     read = _distinct([read_run(Path(folder)) for folder in runs], runs)
     together = side_by_side(pool_seeds(read), ", ".join(run.name for run in read))
-    table = summary(together)
+    table, comparisons = summary(together), compare(together, pairs)
     figures: list[page.Picture] = []
     for draw in FIGURES.get(together.description.kind, general.FIGURES):
         figures += [page.Picture(each.name, each.caption, _png(each.figure)) for each in draw(together)]
@@ -53,7 +59,9 @@ def write_report(runs: Sequence[Path], output: Path) -> Path:
             name = f"{run.name.replace('/', '-')}_{path.stem}"
             caption = f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."
             figures.append(page.Picture(name, caption, path.read_bytes()))
-    files = {"summary.csv": _csv(table), "report.html": page.page(together, table, figures, read).encode()}
+    files = {"summary.csv": _csv(table), "report.html": page.page(together, table, comparisons, figures, read).encode()}
+    if comparisons:
+        files[COMPARISONS] = "".join(f"{each.sentence}\n" for each in comparisons).encode()
     for name, content in {**{f"figures/{figure.name}.png": figure.png for figure in figures}, **files}.items():
         with atomic_write(output / name) as file:
             file.write(content)
