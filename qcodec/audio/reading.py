@@ -1,6 +1,7 @@
 """Reading of audio from a file or a tensor, a block at a time, at the rate of the codec."""
 
 import dataclasses
+import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +13,15 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from qcodec.audio.loudness import SILENCE_LUFS, LoudnessMeter
 
 _BLOCK = 1 << 16
+_WITHOUT_TRAILER = ("MP3", "OGG", "FLAC")  # formats that end with their audio, but for tags
+_TAGS = 4096  # bytes that tags at the end take
+_log = logging.getLogger(__name__)
 
 
 @final
@@ -50,13 +55,65 @@ def open_recording(path: Path, sample_rate: int) -> Recording:
         info = soundfile.info(opening_name(path))
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{path} is damaged or no audio that libsndfile reads: {error.error_string}") from None
-    if not info.frames:
+    stream = Stream(path)
+    length = sum(len(block) for block in stream)  # the count of its header may be an estimate
+    if not length:
         raise ValueError(f"{path} holds no samples")
+    if length != info.frames:
+        _log.warning("%s: its header says %d samples, it holds %d: these are used", path, info.frames, length)
+    if info.format in _WITHOUT_TRAILER and stream.unread > _TAGS:
+        _log.warning(
+            "%s: its audio ends %d bytes before the file does, and what follows is not read: where these are more "
+            "recordings in a row, split them with another program", path, stream.unread,
+        )  # fmt: skip
 
     def blocks() -> Iterator[Tensor]:
-        return resampled(_read(path, info.frames), info.samplerate, sample_rate)
+        return resampled(map(_tensor, Stream(path)), info.samplerate, sample_rate)
 
-    return Recording(info.channels, info.samplerate, info.frames, blocks)
+    return Recording(info.channels, info.samplerate, length, blocks)
+
+
+def stream_length(path: Path) -> int:
+    """Count the samples per channel that a file really holds, by reading all of it; raises as ``Stream`` does."""
+    return sum(len(block) for block in Stream(path))
+
+
+class Stream:
+    """What an audio file really holds, in blocks ``(n, C)`` of float32, whatever its header says.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        unread: Bytes behind the end of the audio, once it was read.
+
+    Raises:
+        ValueError: On reading, for a file that is damaged, or holds samples that are not finite.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.unread = path, 0
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Read the file from its beginning."""
+        with open(self.path, "rb", buffering=0) as raw:  # of which soundfile takes the descriptor, and its place
+            try:
+                with SequentialFile(raw.fileno(), closefd=False) as file:
+                    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                        if not np.isfinite(block).all():
+                            raise ValueError(f"{self.path} holds samples that are not finite")
+                        yield block
+            except soundfile.LibsndfileError as error:
+                raise ValueError(f"{self.path} is damaged: {error.error_string}") from None
+            self.unread = os.fstat(raw.fileno()).st_size - raw.tell()
+
+
+class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read in one direction: it ends where its audio does, and soundfile does not seek in between."""
+
+    def seekable(self) -> bool:
+        """Return false: else soundfile takes the header's word for the length, and seeks once after each block."""
+        return False
 
 
 def opening_name(path: Path) -> Any:
@@ -131,21 +188,6 @@ def resampled(blocks: Iterable[Tensor], rate: int, wanted: int) -> Iterator[Tens
         silence = np.zeros((-(-rate // wanted), len(block)), np.float32)  # worth one sample, as soxr rounds lengths
         rest = _tensor(stream.resample_chunk(silence, last=True))
         yield rest[:, : -(-length * wanted // rate) - given]
-
-
-def _read(path: Path, frames: int) -> Iterator[Tensor]:
-    count = 0
-    try:
-        with soundfile.SoundFile(opening_name(path)) as file:
-            for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
-                if not np.isfinite(block).all():
-                    raise ValueError(f"{path} holds samples that are not finite")
-                count += len(block)
-                yield _tensor(block)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path} is damaged: {error.error_string}") from None
-    if count != frames:
-        raise ValueError(f"{path} is cut off: it holds {count} of {frames} samples")
 
 
 def _tensor(block: Any) -> Tensor:

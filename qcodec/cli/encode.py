@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.audio.folder import AUDIO_SUFFIXES
 from qcodec.cli.file_batch import CODES, Job, audio_seconds, find_jobs, run_jobs
 from qcodec.cli.model import add_model_arguments, open_model
 

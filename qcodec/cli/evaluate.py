@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.audio.folder import AUDIO_SUFFIXES
 from qcodec.cli.file_batch import find_sources
 from qcodec.cli.model import MODEL_HELP, add_device_arguments, open_model
 

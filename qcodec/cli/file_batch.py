@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from qcodec.audio.folder import files_below
+
 CODES = (".qc", ".dac")
 
 
@@ -30,7 +32,7 @@ def find_sources(source: Path, suffixes: Sequence[str]) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise FileNotFoundError(f"there is no file or folder {source}")
-    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    found = [source / name for name in files_below(source, suffixes)]
     if not found:
         raise ValueError(f"{source} holds no file that ends in {', '.join(suffixes)}")
     return found

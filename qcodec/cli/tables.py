@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.audio.folder import AUDIO_SUFFIXES
 from qcodec.cli.file_batch import audio_seconds, find_sources
 from qcodec.cli.model import add_model_arguments, open_model
 

@@ -9,7 +9,7 @@ from typing import final
 
 from lightning import LightningDataModule
 
-from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.audio.folder import AUDIO_SUFFIXES
 from qcodec.data.audio_crops import CropSource, Floor, frames_needed
 from qcodec.data.audio_index import AudioFile, AudioIndex, Fault, index_audio
 from qcodec.data.audio_loader import BatchPlan, HeldOutLoader, TrainingLoader

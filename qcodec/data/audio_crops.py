@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import ceil
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from qcodec.audio.loudness import SILENCE_LUFS, integrated_loudness
+from qcodec.audio.reading import SequentialFile, stream_length
 from qcodec.data.audio_index import AudioFile, Fault, reading_fault
 from qcodec.data.audio_memory import AudioMemory
 from qcodec.data.audio_transforms import CropTransform
@@ -69,7 +71,7 @@ def _read(file: AudioFile, start: int, out: Samples, memory: AudioMemory | None)
 
 
 def _read_file(file: AudioFile, start: int, out: Samples) -> None:
-    with _Stream(file.path) as opened:
+    with SequentialFile(file.path) as opened:
         if (opened.samplerate, opened.channels) != (file.sample_rate, file.channels):
             raise OSError("it has changed since the index was made")
         opened.seek(start)
@@ -81,13 +83,6 @@ def _read_file(file: AudioFile, start: int, out: Samples) -> None:
             channels.mean(1, out=out[:count])
     if count < len(out):
         raise OSError("it is cut off")
-
-
-class _Stream(soundfile.SoundFile):
-    """A file of which one stretch is read; after reading, soundfile seeks once more in a file that says it can."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 @dataclass(frozen=True)
@@ -193,12 +188,21 @@ class CropSource(Dataset[CropBatch]):
     def _fill(self, crop: Samples, draw: _Draw, faults: list[Fault]) -> None:
         while True:
             file = self._file(draw)
-            spare = file.frames - frames_needed(self.samples, file.sample_rate, self.sample_rate)
-            start = int(self._uniform("offset", draw.number, draw.swaps, draw.tries) * (spare + 1))
             try:
-                return read_crop(file, start, crop, self.sample_rate, self.memory)
+                return self._read(file, draw, crop)
             except (OSError, soundfile.SoundFileError) as error:
-                self._swap(draw, reading_fault(file.path, error), faults)
+                fault = reading_fault(file.path, error)
+            try:  # where its header says more than it holds: of what it holds
+                return self._read(replace(file, frames=_real_length(file.path)), draw, crop)
+            except (OSError, ValueError, soundfile.SoundFileError):
+                self._swap(draw, fault, faults)
+
+    def _read(self, file: AudioFile, draw: _Draw, crop: Samples) -> None:
+        spare = file.frames - frames_needed(self.samples, file.sample_rate, self.sample_rate)
+        if spare < 0:
+            raise OSError("it is cut off")
+        start = int(self._uniform("offset", draw.number, draw.swaps, draw.tries) * (spare + 1))
+        read_crop(file, start, crop, self.sample_rate, self.memory)
 
     def _swap(self, draw: _Draw, fault: Fault, faults: list[Fault]) -> None:
         faults.append(fault)
@@ -215,6 +219,11 @@ class CropSource(Dataset[CropBatch]):
 
     def _uniform(self, purpose: str, *key: int) -> float:
         return (stream_seed(self.seed, STREAMS[self.split], STREAMS[purpose], *key) >> 10) / 2**53
+
+
+@lru_cache(maxsize=4096)
+def _real_length(path: str) -> int:
+    return stream_length(Path(path))
 
 
 @lru_cache(maxsize=4)

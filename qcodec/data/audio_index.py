@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import soundfile
 from tqdm import tqdm
 
 from qcodec.atomic_write import atomic_write
-from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.audio.folder import files_below
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ def index_audio(folder: Path) -> AudioIndex:
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}: give one that holds audio")
-    found = dict(sorted(_walk(folder)))
+    found = {name: _stamp(os.path.join(folder, name)) for name in files_below(folder)}
     cache = _cache_file(folder)
     known = {name: entry for name, entry in _load(cache).items() if found.get(name) == tuple(entry[:2])}
     new = [name for name in found if name not in known]
@@ -85,22 +84,6 @@ def index_audio(folder: Path) -> AudioIndex:
         _save(cache, known)
     files = [AudioFile(str(folder / name), *known[name][2:]) for name in found if name in known]
     return AudioIndex(tuple(files), tuple(faults))
-
-
-def _walk(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield names below ``folder`` with size and time of change; links to folders are followed, each folder once."""
-    seen = set()
-    for at, below, names in os.walk(folder, followlinks=True):
-        place = os.stat(at)
-        if (place.st_dev, place.st_ino) in seen:
-            below.clear()
-            continue
-        seen.add((place.st_dev, place.st_ino))
-        below.sort()
-        for name in names:
-            path = os.path.join(at, name)
-            if name.lower().endswith(AUDIO_SUFFIXES) and not name.startswith("."):
-                yield os.path.relpath(path, folder), _stamp(path)
 
 
 def _stamp(path: str) -> tuple[int, int]:

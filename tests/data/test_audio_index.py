@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from audio_files import write_noise
 
-from qcodec.audio.suffixes import AUDIO_SUFFIXES
+from qcodec.audio.folder import AUDIO_SUFFIXES
 from qcodec.data.audio_index import AudioFile, index_audio
 
 
