@@ -1,6 +1,7 @@
 """Reading of audio from a file or a tensor, a block at a time, at the rate of the codec."""
 
 import dataclasses
+import io
 import logging
 import math
 import os
@@ -20,7 +21,7 @@ from qcodec.audio.loudness import SILENCE_LUFS, LoudnessMeter
 
 _BLOCK = 1 << 16
 _WITHOUT_TRAILER = ("MP3", "OGG", "FLAC")  # formats that end with their audio, but for tags
-_TAGS = 4096  # bytes that tags at the end take
+_ROUNDING = 1024  # bytes of a last frame that is not whole
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +62,7 @@ def open_recording(path: Path, sample_rate: int) -> Recording:
         raise ValueError(f"{path} holds no samples")
     if length != info.frames:
         _log.warning("%s: its header says %d samples, it holds %d: these are used", path, info.frames, length)
-    if info.format in _WITHOUT_TRAILER and stream.unread > _TAGS:
+    if info.format in _WITHOUT_TRAILER and stream.unread > _ROUNDING:
         _log.warning(
             "%s: its audio ends %d bytes before the file does, and what follows is not read: where these are more "
             "recordings in a row, split them with another program", path, stream.unread,
@@ -85,7 +86,7 @@ class Stream:
         path: The file.
 
     Attributes:
-        unread: Bytes behind the end of the audio, once it was read.
+        unread: Bytes behind the end of the audio but for tags, once it was read.
 
     Raises:
         ValueError: On reading, for a file that is damaged, or holds samples that are not finite.
@@ -94,21 +95,34 @@ class Stream:
     def __init__(self, path: Path) -> None:
         self.path, self.unread = path, 0
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         """Read the file from its beginning."""
         with open(self.path, "rb", buffering=0) as raw:  # of which soundfile takes the descriptor, and its place
             try:
                 with SequentialFile(raw.fileno(), closefd=False) as file:
-                    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                    left = file.frames  # beyond it libsndfile would take tags for audio
+                    while left and len(block := file.read(min(_BLOCK, left), dtype="float32", always_2d=True)):
+                        left -= len(block)
                         if not np.isfinite(block).all():
                             raise ValueError(f"{self.path} holds samples that are not finite")
                         yield block
             except soundfile.LibsndfileError as error:
                 raise ValueError(f"{self.path} is damaged: {error.error_string}") from None
-            self.unread = os.fstat(raw.fileno()).st_size - raw.tell()
+            self.unread = os.fstat(raw.fileno()).st_size - raw.tell() - _tags_at_end(raw)
 
 
-class SequentialFile(soundfile.SoundFile):  # type: ignore[misc]
+def _tags_at_end(file: io.RawIOBase) -> int:
+    """Count the bytes of an ID3v1 and an APEv2 tag at the end of a file; it is left at another place."""
+    file.seek(-min(160, file.seek(0, os.SEEK_END)), os.SEEK_CUR)
+    tail, tags = file.read(160) or b"", 0
+    if tail[-128:-125] == b"TAG":
+        tail, tags = tail[:-128], 128
+    if tail[-32:-24] == b"APETAGEX":
+        tags += 32 + int.from_bytes(tail[-20:-16], "little")
+    return tags
+
+
+class SequentialFile(soundfile.SoundFile):
     """A file that is read in one direction: it ends where its audio does, and soundfile does not seek in between."""
 
     def seekable(self) -> bool:

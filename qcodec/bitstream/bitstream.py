@@ -12,6 +12,7 @@ from qcodec.bitstream.settings import WINDOW
 from qcodec.bitstream.tables import Tables, uniform_tables
 from qcodec.bitstream.windows import Window, windows
 from qcodec.codecs.base import AudioCodec
+from qcodec.codecs.finite import check_weights
 from qcodec.quantizers.allocators import RateAllocator
 from qcodec.quantizers.base import Quantizer
 from qcodec.quantizers.receptive_field import ReceptiveField, widest
@@ -34,7 +35,7 @@ class Bitstream:
 
     Raises:
         ValueError: For a quantizer whose codes do not determine what is decoded, or are too large for a file, for
-            tables of other sizes, or a window that is all context.
+            tables of other sizes, a window that is all context, or weights that are not finite.
 
     Attributes:
         quantizer: What acts in evaluation.
@@ -43,6 +44,7 @@ class Bitstream:
     """
 
     def __init__(self, codec: AudioCodec, tables: Tables | None = None, window: int = WINDOW) -> None:
+        check_weights(codec)
         self.codec, self.window = codec.eval(), window
         self.quantizer: Quantizer = codec.quantizer.deployed()
         self.sizes = _checked_sizes(self.quantizer, codec.channels)

@@ -12,6 +12,7 @@ from qcodec.bitstream.codes import Codes
 from qcodec.bitstream.container import read_chunks
 from qcodec.bitstream.entropy import unpack
 from qcodec.bitstream.header import Header, read_header
+from qcodec.codecs.finite import check_output
 from qcodec.codecs.without_tf32 import without_tf32
 from qcodec.quantizers.position import frames_from
 
@@ -60,6 +61,7 @@ class Decoder:
             with without_tf32(), frames_from(window.first):
                 z_hat = quantizer.decode(window.data)
                 audio = codec.synthesize(z_hat)[:, 0]
+            check_output("decoder", audio)
             kept = audio[:, window.start * hop : window.stop * hop][:, :left].cpu()
             left -= kept.shape[1]
             yield kept / 10 ** (header.gain_db / 20) if header.gain_db else kept

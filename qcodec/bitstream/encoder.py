@@ -20,6 +20,8 @@ from qcodec.bitstream.entropy import pack
 from qcodec.bitstream.header import MAX_CHANNELS, Header
 from qcodec.bitstream.rate_control import level_for, sent_codes
 from qcodec.bitstream.settings import Settings
+from qcodec.codecs.base import Embedding
+from qcodec.codecs.finite import check_output
 from qcodec.codecs.without_tf32 import without_tf32
 from qcodec.quantizers.allocators import AllCodebooks
 from qcodec.quantizers.position import frames_from
@@ -118,7 +120,7 @@ class Encoder:
         """Compute the codes ``(C, N, T)`` of a recording's blocks at a level, in parts; -1 where a code is not sent."""
         for window in self.bitstream.encoder_windows(blocks):
             with without_tf32(), frames_from(window.first):
-                embedding = self.bitstream.codec.embed(window.data)
+                embedding = self._embed(window.data)
                 codes = self.bitstream.quantizer(embedding.z, features=embedding.features, level=level).codes
             yield codes[..., window.start : window.stop].cpu().numpy()
 
@@ -135,12 +137,17 @@ class Encoder:
         everything = quantizer if allocator is None else quantizer.with_allocator(AllCodebooks())
         for window in self.bitstream.encoder_windows(blocks):
             with without_tf32(), frames_from(window.first):
-                embedding = self.bitstream.codec.embed(window.data)
+                embedding = self._embed(window.data)
                 rows = everything(embedding.z, features=embedding.features).codes.int()
                 if allocator is not None:
                     decisions = allocator.decisions(embedding.z, len(self.bitstream.sizes), embedding.features, levels)
                     rows = torch.cat([rows, decisions.float().contiguous().view(torch.int32)], 1)
             yield np.ascontiguousarray(rows[..., window.start : window.stop].cpu().numpy())
+
+    def _embed(self, audio: Tensor) -> Embedding:
+        embedding = self.bitstream.codec.embed(audio)
+        check_output("encoder", embedding.z)
+        return embedding
 
     def header(
         self, recording: Recording, settings: Settings, level: float | None, gain_db: float, depth: int

@@ -18,6 +18,7 @@ from torch import Tensor
 from qcodec.codecs.base import AudioCodec
 from qcodec.codecs.dac.weight_file import read_weight_file, with_extras
 from qcodec.codecs.dac.weights import export_dac, load_dac
+from qcodec.codecs.finite import check_weights
 from qcodec.quantizers.rebuild import build_as, settings_of
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.schema import CHECKPOINTS
@@ -99,8 +100,9 @@ def write_model(file: BinaryIO, name: str, model: ModelFile) -> None:
 
     Raises:
         ValueError: For a codec without a counterpart in ``dac`` where its format is asked for, or one that is made of
-            what cannot be written.
+            what cannot be written, or whose weights are not finite.
     """
+    check_weights(model.codec)
     if not name.endswith(OWN):
         if model.content is None:
             export_dac(model.codec, file, model.extras)

@@ -230,3 +230,40 @@ def test_a_mistake_gives_one_line_that_names_it_and_no_output(codec, tmp_path, c
     assert len(errors) == 1
     assert message in errors[0]
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(("out", ".out"))]
+
+
+def test_a_codec_that_diverged_is_not_exported_and_codes_nothing(codec, tmp_path, capsys):
+    good = (tmp_path / "model.pth").read_bytes()
+    write(tmp_path / "in.wav", 2000)
+    assert run("encode", "in.wav", "out.qc") == 0
+    with torch.no_grad():
+        codec.decoder.model[0].bias[3] = torch.nan
+    with pytest.raises(ValueError, match=r"weight decoder.model.0.bias holds values that are not finite.*earlier"):
+        export_dac(codec, tmp_path / "model.pth")
+    assert (tmp_path / "model.pth").read_bytes() == good
+    content = torch.load(tmp_path / "model.pth", weights_only=True)
+    content["state_dict"]["decoder.model.0.bias"][3] = torch.inf
+    torch.save(content, tmp_path / "model.pth")
+    before = (tmp_path / "out.qc").read_bytes()
+    for words in (("encode", "in.wav", "out.qc"), ("decode", "out.qc", "back.wav")):
+        assert run(*words) != 0
+        assert "weight decoder.model.0.bias holds values that are not finite" in capsys.readouterr().err
+    assert main(["export", "model.pth", "other.safetensors"]) != 0
+    assert not (tmp_path / "back.wav").exists()
+    assert not (tmp_path / "other.safetensors").exists()
+    assert (tmp_path / "out.qc").read_bytes() == before
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_finite_weights_whose_output_is_not_finite_code_nothing(codec, tmp_path, capsys, part):
+    write(tmp_path / "in.wav", 2000)
+    assert run("encode", "in.wav", "out.qc") == 0
+    layers = [layer for layer in getattr(codec, part).modules() if isinstance(layer, torch.nn.Conv1d)]
+    with torch.no_grad():
+        for layer in layers[:3]:
+            layer.weight_g.fill_(1e30)
+    export_dac(codec, tmp_path / "model.pth")
+    words = ("encode", "in.wav", "other.qc") if part == "encoder" else ("decode", "out.qc", "other.wav")
+    assert run(*words) != 0
+    assert "finite" in capsys.readouterr().err or part == "decoder"  # another model's file is refused before
+    assert not any(tmp_path.glob("other.*"))

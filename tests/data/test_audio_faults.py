@@ -1,12 +1,17 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from audio_files import write_noise
 from lightning import Trainer
 
+from qcodec.audio.reading import stream_length
 from qcodec.data.audio import AudioFolder
+from qcodec.data.audio_crops import CropSource
+from qcodec.data.audio_index import index_audio
 from qcodec.data.audio_settings import Crops, Subsets
 
 CROPS = Crops(duration=0.2, val_duration=0.5, val_crops=4, updates_per_epoch=4)
@@ -141,3 +146,20 @@ def test_a_folder_without_audio_is_an_error(tmp_path):
     (tmp_path / "audio").mkdir()
     with pytest.raises(ValueError, match=r"no \.wav, \.flac, .*, \.rf64 files"):
         served(tmp_path / "audio").train_dataloader()
+
+
+def test_crops_come_from_what_a_file_holds_where_its_header_says_more(tmp_path):
+    """Also where that is every file: the fit goes on, and crops are the same in each pass."""
+    tone = (0.3 * np.sin(np.arange(64000) / 5)).astype(np.float32)
+    for name in ("a.mp3", "b.mp3"):
+        soundfile.write(tmp_path / name, tone, 16000)
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 3])
+    index = index_audio(tmp_path)
+    held = stream_length(tmp_path / "a.mp3")
+    assert held < index.files[0].frames / 2
+    source = CropSource(index.files, 16000, 0.5)
+    batch, apart = source.__getitems__(list(range(40))), [source.__getitems__([number]) for number in range(40)]
+    assert not batch.faults
+    assert torch.equal(batch.audio, torch.cat([one.audio for one in apart]))
+    assert batch.audio.abs().amax(-1).min() > 0.02

@@ -15,6 +15,7 @@ from qcodec.bitstream.dac.format import DacFile, write_dac
 from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.settings import Settings
 from qcodec.codecs.base import AudioCodec
+from qcodec.codecs.finite import check_output
 from qcodec.codecs.without_tf32 import without_tf32
 from qcodec.quantizers.allocators import evaluation_depth
 
@@ -83,6 +84,7 @@ def decode_dac(codec: AudioCodec, content: DacFile) -> Tensor:
             except RuntimeError as error:  # a convolution without zeros around what it takes
                 reason = str(error).splitlines()[0]
                 raise ValueError(f"cannot be decoded {chunk.shape[-1]} frames at a time: {reason}") from None
+            check_output("decoder", parts[-1])
     length = -(-content.original_length * codec.sample_rate // content.sample_rate)
     audio = torch.cat(parts, -1)
     if audio.shape[1] < length:

@@ -12,6 +12,7 @@ from qcodec.codecs.base import AudioCodec
 from qcodec.codecs.dac.codec import DacCodec
 from qcodec.codecs.dac.package import DAC, published_weight_norm
 from qcodec.codecs.dac.weight_file import WeightFile, read_weight_file
+from qcodec.codecs.finite import check_weights
 from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllocator
 from qcodec.quantizers.estimators import Estimator
 from qcodec.quantizers.rebuild import build_as, settings_of
@@ -93,8 +94,9 @@ def export_dac(
 
     Raises:
         ValueError: For a codec without a counterpart in ``dac``, one with weights that ``dac`` has no place for, or an
-            allocator that is not of this project.
+            allocator that is not of this project, or weights that are not finite.
     """
+    check_weights(codec)
     arguments = codec.dac_arguments()
     if arguments is None:
         raise ValueError(
