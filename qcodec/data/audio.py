@@ -1,15 +1,18 @@
 """Data modules of speech and music in crops, for training a codec."""
 
+import logging
+import math
 import os
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import final
 
 from lightning import LightningDataModule
 
-from qcodec.audio.folder import AUDIO_SUFFIXES
+from qcodec.audio.folder import AUDIO_SUFFIXES, files_below
 from qcodec.data.audio_crops import CropSource, Floor, frames_needed
 from qcodec.data.audio_index import AudioFile, AudioIndex, Fault, index_audio
 from qcodec.data.audio_loader import BatchPlan, HeldOutLoader, TrainingLoader
@@ -18,6 +21,10 @@ from qcodec.data.audio_report import AudioReport
 from qcodec.data.audio_settings import Crops, Subsets
 from qcodec.data.audio_transforms import CropTransform
 
+_SUBSETS = (
+    "dev-clean", "dev-other", "test-clean", "test-other", "train-clean-100", "train-clean-360", "train-other-500"
+)  # fmt: skip
+_log = logging.getLogger(__name__)
 _HELD_OUT_BATCH = 4  # as many times the samples of a training batch: without gradients it takes less memory
 
 
@@ -75,15 +82,30 @@ class AudioCrops(LightningDataModule, ABC):
     def corpus_folders(self) -> tuple[str, ...]:
         """Return the folders below the root that may hold a subset, the first choice first; ``""`` for the root."""
 
+    def is_plain(self) -> bool:
+        """Return whether the root is no such corpus at all, so that all of it is served, a share held out."""
+        return False
+
     def prepare_data(self) -> None:
         """Index every folder, in one process."""
+        self._serve_plain()
         for names in (self.subsets.train, self.subsets.val, self.subsets.test):
             self._index(names)
 
     def setup(self, stage: str) -> None:
         """Choose the files of each split."""
+        self._serve_plain()
         for split in {"fit": ("train", "val"), "validate": ("val",)}.get(stage, ("test",)):
             self._prepared(split)
+
+    def _serve_plain(self) -> None:
+        if self.is_plain():
+            share = self.subsets.held_out
+            _log.warning(
+                "%s has none of the subsets %s: all audio in it is served, %g of the files held out", self.root,
+                ", ".join({**dict.fromkeys(self.subsets.train), **dict.fromkeys(self.subsets.val)}), share,
+            )  # fmt: skip
+            self.subsets = replace(self.subsets, train=(".",), val=(), test=())
 
     def train_dataloader(self) -> TrainingLoader:
         """Serve new crops in each epoch."""
@@ -132,12 +154,23 @@ class AudioCrops(LightningDataModule, ABC):
         report.set_aside([file for file in usable if not self._fits(file, seconds)], seconds)
         report.note(files, self.sample_rate)
         if not files:
-            raise ValueError(
-                f"no audio file for {split} is as long as a crop of {seconds:g} s: give others, or shorten crops"
-            )
+            raise ValueError(self._nothing_for(split, index, usable, seconds))
         report.quiet = False
         budget = int(self.crops.memory_gib * 2**30) if split == "train" else 0  # others have few crops, the same ones
         return replace(source, files=files, memory=AudioMemory(files, budget)), report
+
+    def _nothing_for(self, split: str, index: AudioIndex, usable: Sequence[AudioFile], seconds: float) -> str:
+        count = len(index.files) + len(index.faults)
+        if not count:
+            return (
+                f"there are 0 files for {split}, with subsets.held_out {self.subsets.held_out:g}: "
+                f"add files to {self.root}, name folders in subsets.{split}, or hold out another share"
+            )
+        setting = "duration" if split == "train" or not usable else "val_duration"
+        return (
+            f"none of {count} files for {split} is as long as a crop of {seconds:g} s: give longer ones, or set "
+            f"crops.{setting} to less"
+        )
 
     def _fits(self, file: AudioFile, seconds: float) -> bool:
         return file.frames >= frames_needed(int(seconds * self.sample_rate), file.sample_rate, self.sample_rate)
@@ -174,15 +207,25 @@ class AudioCrops(LightningDataModule, ABC):
         raise ValueError(f"{self.root} has no subset {name!r}; it has {', '.join(there) or 'no folders'}")
 
     def _part(self, index: AudioIndex, held_out: bool) -> AudioIndex:
-        """Return the files whose path below the root has a hash in the held-out share, or the others."""
+        """Return the files whose path below the root has a hash in the held-out share, or the others.
+
+        Of two files or more one at least is held out, and one not, however small the share.
+        """
+        share, long = self.subsets.held_out, [f for f in index.files if self._fits(f, self.crops.val_duration)]
+        hashes = sorted(self._hash(file.path) for file in long or index.files)
+        if 0 < share < 1 and len(index.files) > 1:
+            share = max(share, math.nextafter(hashes[0], 1.0))
+            share = min(share, max(self._hash(file.path) for file in index.files))
 
         def chosen(path: str) -> bool:
-            name = os.path.relpath(path, self.root.resolve())
-            hashed = zlib.crc32(name.encode(errors="surrogateescape")) / 2**32
-            return (hashed < self.subsets.held_out) == held_out
+            return (self._hash(path) < share) == held_out
 
         files = tuple(file for file in index.files if chosen(file.path))
         return AudioIndex(files, tuple(fault for fault in index.faults if chosen(fault.path)))
+
+    def _hash(self, path: str) -> float:
+        name = os.path.relpath(path, self.root.resolve())
+        return zlib.crc32(name.encode(errors="surrogateescape")) / 2**32
 
 
 @final
@@ -221,3 +264,12 @@ class LibriTTS(AudioCrops):
     def corpus_folders(self) -> tuple[str, ...]:
         """Return the root and the folders that the archives unpack into."""
         return ("", "LibriTTS", "LibriTTS_R", "LibriSpeech")
+
+    def is_plain(self) -> bool:
+        """Return whether the root holds audio but no subset of the corpora, and no folder of another name is asked."""
+        named = {*self.subsets.train, *self.subsets.val, *self.subsets.test}
+        if not named <= {*_SUBSETS} or any(
+            (self.root / c / s).is_dir() for c in self.corpus_folders() for s in _SUBSETS
+        ):
+            return False
+        return self.root.is_dir() and any(files_below(self.root))

@@ -129,6 +129,19 @@ class AudioTask(LightningModule):
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             raise ValueError("trainer.precision 16-mixed scales the gradients that are clipped here: give bf16-mixed")
 
+    def setup(self, stage: str) -> None:
+        """Refuse data of another rate than the codec's, before anything is measured on them.
+
+        Raises:
+            ValueError: With both rates.
+        """
+        served = getattr(getattr(self.trainer, "datamodule", None), "sample_rate", self.codec.sample_rate)
+        if served != self.codec.sample_rate:
+            raise ValueError(
+                f"the data are served at {served} Hz and the codec is for {self.codec.sample_rate} Hz: set "
+                f"data.init_args.sample_rate to {self.codec.sample_rate}; files of other rates are resampled to it"
+            )
+
     def training_step(self, audio: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Make one update; nothing in it waits for the device but what is logged."""
         trainer: Any = self.trainer

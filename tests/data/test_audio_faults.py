@@ -9,7 +9,7 @@ from audio_files import write_noise
 from lightning import Trainer
 
 from qcodec.audio.reading import stream_length
-from qcodec.data.audio import AudioFolder
+from qcodec.data.audio import AudioFolder, LibriTTS
 from qcodec.data.audio_crops import CropSource
 from qcodec.data.audio_index import index_audio
 from qcodec.data.audio_settings import Crops, Subsets
@@ -123,7 +123,7 @@ def test_files_too_short_for_validation_are_set_aside_without_being_bad(folder, 
     [
         ({"subsets": Subsets(train=("nowhere",))}, "has no subset 'nowhere'; it has no folders"),
         ({"subsets": Subsets(train=(".",), val=(".",))}, "30 files serve for train and val"),
-        ({"crops": Crops(val_duration=9.0), "subsets": Subsets(train=(".",), val=())}, "no audio file for val"),
+        ({"crops": Crops(val_duration=9.0), "subsets": Subsets(train=(".",), val=())}, "none of 4 files for val"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"workers": -1}, "workers is -1"),
         ({"sample_rate": 8}, "sample_rate is 8"),
@@ -163,3 +163,61 @@ def test_crops_come_from_what_a_file_holds_where_its_header_says_more(tmp_path):
     assert not batch.faults
     assert torch.equal(batch.audio, torch.cat([one.audio for one in apart]))
     assert batch.audio.abs().amax(-1).min() > 0.02
+
+
+def test_a_plain_folder_is_served_where_a_recipe_names_the_subsets_of_a_corpus(folder, caplog):
+    data = LibriTTS(str(folder), subsets=Subsets(("train-clean-100",), ("test-other",)), crops=CROPS, workers=0)
+    data.prepare_data()
+    data.setup("fit")
+    train, held_out = files(data.train_dataloader()), files(data.val_dataloader())
+    assert train
+    assert held_out
+    assert len(train | held_out) == 30
+    assert not train & held_out
+    message = (
+        "has none of the subsets train-clean-100, test-other: all audio in it is served, 0.05 of the files held out"
+    )
+    assert caplog.text.count(message) == 1
+
+
+@pytest.mark.parametrize("subset", ["train-claen-100", "train-clean-100"])
+def test_a_subset_that_is_misspelt_or_missing_beside_others_is_an_error(folder, subset):
+    if subset == "train-clean-100":
+        (folder / "LibriSpeech" / "dev-clean").mkdir(parents=True)
+    with pytest.raises(ValueError, match=f"has no subset '{subset}'"):
+        LibriTTS(str(folder), subsets=Subsets((subset,), ("test-other",)), workers=0).setup("fit")
+
+
+@pytest.mark.parametrize(("count", "share"), [(2, 0.05), (3, 0.001), (3, 0.999)])
+def test_a_small_folder_holds_out_one_file_at_least_and_trains_on_another(tmp_path, count, share):
+    for number in range(count):
+        write_noise(tmp_path / f"{number}.wav")
+    data = served(tmp_path, held_out=share)
+    train, held_out = files(data.train_dataloader()), files(data.val_dataloader())
+    assert train
+    assert held_out
+    assert len(train) + len(held_out) == count
+
+
+def test_the_one_file_that_is_held_out_is_long_enough(tmp_path):
+    for number in range(6):
+        write_noise(tmp_path / f"{number}.wav", seconds=0.3 if number != 4 else 1.0)
+    assert {Path(path).name for path in files(served(tmp_path, held_out=0.001).val_dataloader())} == {"4.wav"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "message"),
+    [
+        (1.0, {"held_out": 0.0}, r"there are 0 files for val, with subsets.held_out 0: add files to"),
+        (0.1, {"max_bad_share": 1.0}, r"none of 2 files for train .* crop of 0.2 s: .* or set crops.duration to less"),
+        (0.3, {}, r"none of 1 files for val .* crop of 0.5 s: give longer ones, or set crops.val_duration to less"),
+    ],
+)
+def test_an_empty_split_is_named_with_its_count_and_the_setting(tmp_path, seconds, settings, message):
+    for number in range(2):
+        write_noise(tmp_path / f"{number}.wav", seconds=seconds)
+    settings = {"held_out": 0.5, **settings}
+    if seconds == 0.1:
+        settings["held_out"] = 0.0
+    with pytest.raises(ValueError, match=message):
+        served(tmp_path, **settings).setup("fit")

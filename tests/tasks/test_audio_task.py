@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from audio_files import write_noise
 from audio_runs import LOSSES, Noise, Peak, adversary, batch, fit, make_codec, make_task, weights
+from lightning import Trainer
 from lightning.pytorch.plugins import MixedPrecision
 
 from qcodec import STE, AllCodebooks, Identity
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.codecs.dac.codec import DacCodec
+from qcodec.data.audio import AudioFolder
 from qcodec.functional import gradient_gain
 from qcodec.losses.spectral import MelLoss
 from qcodec.losses.weights import LossWeights
@@ -312,3 +315,14 @@ def test_a_decay_that_is_none_is_named(decay):
 
 def test_a_constant_schedule_and_an_estimator_are_free_to_choose():
     fit(make_task(codec=make_codec(estimator=STE()), schedule=Constant(1e-3)), updates=1)
+
+
+def test_data_of_another_rate_than_the_codecs_are_refused(tmp_path):
+    for name in "ab":
+        write_noise(tmp_path / f"{name}.wav", seconds=3, sample_rate=44100)
+    data = AudioFolder(str(tmp_path), sample_rate=44100, workers=0)
+    trainer = Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(
+        ValueError, match=r"served at 44100 Hz and the codec is for 16000 Hz: set .*sample_rate to 16000"
+    ):
+        trainer.fit(AudioTask(make_codec(), LOSSES), data)
