@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from qcodec.atomic_write import atomic_write
 from qcodec.callbacks.checkpoint_files import CheckpointFiles
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
@@ -24,13 +25,15 @@ from qcodec.callbacks.progress import ProgressLine
 from qcodec.cli.config_errors import innermost
 from qcodec.cli.model import find_users_modules
 from qcodec.runs.checkpoint import read_checkpoint
-from qcodec.runs.folder import measuring_folder, shared_folder, training_folder
+from qcodec.runs.folder import measuring_folder, run_of, shared_folder, training_folder
 from qcodec.runs.grids import expand_grids
 from qcodec.runs.recipes import find_recipe, short_name
 from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, read_description, write_description
+from qcodec.runs.settings_history import resumed_settings
 
 _GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
 set_loader(_GRIDS, lambda text: expand_grids(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
+_log = logging.getLogger(__name__)
 _TABLES = {"fit": METRICS, "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 
 
@@ -73,7 +76,7 @@ class RunFolderCLI(LightningCLI):
     """
 
     def __init__(self, command: str, words: Sequence[str], recipe: str) -> None:
-        self.recipe, self.run_dir = recipe, Path()
+        self.recipe, self.run_dir, self._begins_at = recipe, Path(), 0
         parsers = {name: {"exit_on_error": False, "parser_mode": _GRIDS} for name in self.subcommands()}
         super().__init__(
             LightningModule,
@@ -103,7 +106,7 @@ class RunFolderCLI(LightningCLI):
         config = self.config[str(self.subcommand)]
         checkpoint = Path(config.ckpt_path) if config.get("ckpt_path") else None
         if checkpoint is not None:
-            read_checkpoint(checkpoint)
+            self._begins_at = int(read_checkpoint(checkpoint).get("global_step", 0))
         elif self.subcommand != "fit":
             raise ValueError(f"`{self.subcommand}` needs a trained model: give --ckpt_path RUN/checkpoints/last.ckpt")
         choose = training_folder if self.subcommand == "fit" else measuring_folder
@@ -123,14 +126,19 @@ class RunFolderCLI(LightningCLI):
 
     @rank_zero_only
     def _save_config(self) -> None:
-        """Write all settings; those of the run's beginning stay when it is resumed."""
+        """Write all settings; where a run is resumed with others, also what they were, and say so."""
         path = self.run_dir / CONFIG
         config = self.config[str(self.subcommand)].clone()
-        if path.exists() and config.ckpt_path:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        config.run_dir = config.ckpt_path = None
-        self._parser(self.subcommand).save(config, str(path), skip_unset=True, multifile=False, overwrite=True)
+        checkpoint = config.ckpt_path
+        lines = self._parser(self.subcommand).dump(config, skip_unset=False).splitlines(keepends=True)
+        text = "".join(line for line in lines if not line.startswith(("run_dir:", "ckpt_path:")))
+        former = run_of(Path(checkpoint)) / CONFIG if checkpoint else path
+        if checkpoint and former.is_file():
+            text, said = resumed_settings(former.read_text(encoding="utf-8"), text, self._begins_at)
+            for each in said:
+                _log.warning("%s is resumed with %s", former.parent, each)
+        with atomic_write(path) as file:
+            file.write(text.encode())
 
     @rank_zero_only
     def _save_description(self) -> None:
@@ -170,7 +178,12 @@ class RunFolderCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Print where the results are."""
-        if self.trainer.is_global_zero:
+        if self.trainer.is_global_zero and self.trainer.global_step == self._begins_at > 0:
+            settings = (
+                f"--trainer.max_epochs {self.trainer.max_epochs} and --trainer.max_steps {self.trainer.max_steps}"
+            )
+            print(f"{self.run_dir}: ended at update {self._begins_at} already, by {settings}: give more to go on")
+        elif self.trainer.is_global_zero:
             print(f"{self.run_dir}: draw its curves with `qcodec report {self.run_dir}`")
 
 
@@ -216,6 +229,7 @@ def _ignore_warnings_that_do_not_apply() -> None:
     for message in (
         ".*does not have many workers.*",  # data is drawn on the device
         ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run's
+        "The dirpath has changed from .*",  # of a run that goes on in another folder
         ".*isinstance\\(treespec, LeafSpec\\).*",  # Lightning 2.6 with torch 2.11
         "Using ModelCheckpoint with manual optimization and every_n_train_steps.*",  # after an update is what is wanted
         ".*number of training batches.*smaller than the logging interval.*",  # metrics are logged once an epoch

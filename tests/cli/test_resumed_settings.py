@@ -1,0 +1,86 @@
+"""The settings of a run: kept null for null, and what they are changed to when it is resumed."""
+
+import re
+
+import pytest
+import yaml
+from audio_files import write_noise
+
+from qcodec.cli import main
+from qcodec.runs.settings_history import resumed_settings
+
+SMALL = {"encoder_dim": 2, "decoder_dim": 32, "quantizer.init_args.dim": 32}
+CROPS = {"updates_per_epoch": 1, "val_crops": 1, "duration": 0.1, "val_duration": 0.2}
+QUIET = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+TINY = [*QUIET, "--trainer.max_steps=1", "--trainer.callbacks=null", "--data.init_args.root=audio"]
+TINY += ["--data.init_args.subsets.held_out=0.5"]
+TINY += [f"--data.init_args.crops.{name}={value}" for name, value in CROPS.items()]
+TINY += [f"--model.init_args.codec.init_args.{name}={value}" for name, value in SMALL.items()]
+FAST = [*QUIET, "--data.init_args.source.init_args.frames=50"]
+FAST += ["--data.init_args.updates_per_epoch=2", "--data.init_args.held_out_draws=1"]
+
+
+def settings(folder):
+    return yaml.safe_load((folder / "config.yaml").read_text())
+
+
+def test_settings_that_are_null_stay_null(tmp_path):
+    """Where they were dropped, the loudness of the default came back with the resumed run."""
+    for name in "abcd":
+        write_noise(tmp_path / f"audio/{name}.wav")
+    assert main(["fit", "--config=dac/small_mste", "--run_dir=R", "--data.init_args.transform.lufs=null", *TINY]) == 0
+    assert settings(tmp_path / "R")["data"]["init_args"]["transform"]["lufs"] is None
+    assert main(["fit", "--config=R/config.yaml", "--run_dir=S"]) == 0
+    first, second = settings(tmp_path / "R"), settings(tmp_path / "S")
+    assert second["data"] == first["data"]
+    assert second["model"] == first["model"]
+    assert main(["fit", "--config=R/config.yaml", "--ckpt_path=R/checkpoints/last.ckpt"]) == 0
+    assert settings(tmp_path / "R")["data"] == first["data"]
+
+
+def test_a_resumed_run_goes_on_with_its_latest_settings_and_keeps_what_they_were(tmp_path, caplog, capsys):
+    fit = ["fit", "--config=R/config.yaml", "--ckpt_path=R/checkpoints/last.ckpt"]
+    assert main(["fit", "--config=surrogate/sq_mste", "--run_dir=R", "--trainer.max_epochs=1", *FAST]) == 0
+    assert "resumed" not in caplog.text
+    assert main([*fit, "--trainer.max_epochs=3", "--data.init_args.held_out_draws=2"]) == 0
+    assert any("is resumed with trainer.max_epochs 3 instead of 1" in message for message in caplog.messages)
+    text = (tmp_path / "R/config.yaml").read_text()
+    comment = "# Resumed at update 2: trainer.max_epochs 3 instead of 1; data.init_args.held_out_draws 2 instead of 1\n"
+    assert text.startswith(comment)
+    assert settings(tmp_path / "R")["trainer"]["max_epochs"] == 3
+    capsys.readouterr()
+    caplog.clear()
+    assert main(fit) == 0  # by its latest settings it has ended
+    assert re.search(r"R: ended at update 6 already, by --trainer.max_epochs 3", capsys.readouterr().out)
+    assert "resumed" not in caplog.text
+    assert (tmp_path / "R/config.yaml").read_text().startswith(comment)
+
+
+def test_a_run_that_goes_on_in_another_folder_says_what_it_changed(tmp_path):
+    assert main(["fit", "--config=surrogate/sq_mste", "--run_dir=R", "--trainer.max_epochs=1", *FAST]) == 0
+    before = (tmp_path / "R/config.yaml").read_bytes()
+    resumed = ["--config=R/config.yaml", "--ckpt_path=R/checkpoints/last.ckpt", "--run_dir=S", "--trainer.max_epochs=2"]
+    assert main(["fit", *resumed]) == 0
+    assert (tmp_path / "R/config.yaml").read_bytes() == before
+    text = (tmp_path / "S/config.yaml").read_text()
+    assert text.startswith("# Resumed at update 2: trainer.max_epochs 2 instead of 1\n")
+
+
+@pytest.mark.parametrize(
+    ("former", "new", "said"),
+    [
+        ("a: {b: 1}", "a: {b: 1, c: null}", []),  # null and nothing are one
+        ("a: {b: 1}", "a: {c: 2}", ["a.b null instead of 1", "a.c 2 instead of null"]),
+        ("a: [{b: 1}, {b: 2}]", "a: [{b: 1}, {b: 3}]", ["a.1.b 3 instead of 2"]),
+        ("run_dir: x\ntrainer: {default_root_dir: x}", "run_dir: y\ntrainer: {default_root_dir: y}", []),
+        ("a: [1, 2", "a: 1", ["a 1 instead of null"]),  # a damaged file says nothing
+        ("# Resumed at update 3: a 1 instead of 2\na: 1", "a: 1", []),
+    ],
+)
+def test_differences_are_said_by_name(former, new, said):
+    text, found = resumed_settings(former, new, 7)
+    assert found == said
+    history = [line for line in former.splitlines() if line.startswith("#")]
+    assert text.splitlines() == [*history, *([f"# Resumed at update 7: {'; '.join(said)}"] if said else []), new] or (
+        "\n" in new
+    )
