@@ -28,7 +28,8 @@ def test_settings_that_are_null_stay_null(tmp_path):
     """Where they were dropped, the loudness of the default came back with the resumed run."""
     for name in "abcd":
         write_noise(tmp_path / f"audio/{name}.wav")
-    assert main(["fit", "--config=dac/small_mste", "--run_dir=R", "--data.init_args.transform.lufs=null", *TINY]) == 0
+    (tmp_path / "own.yaml").write_text("data: {init_args: {transform: {lufs: null}}}")
+    assert main(["fit", "--config=dac/small_mste", "--config=own.yaml", "--run_dir=R", *TINY]) == 0
     assert settings(tmp_path / "R")["data"]["init_args"]["transform"]["lufs"] is None
     assert main(["fit", "--config=R/config.yaml", "--run_dir=S"]) == 0
     first, second = settings(tmp_path / "R"), settings(tmp_path / "S")
