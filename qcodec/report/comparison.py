@@ -119,7 +119,7 @@ def paired(first: FloatArray, second: FloatArray, *, floor: float | None = None)
 def compare(run: Run, pairs: Sequence[Sequence[str]]) -> list[Comparison]:
     """Compare pairs of a run's systems in the metric that the run ranks them by.
 
-    The p values are corrected for the number of pairs (Holm, Scandinavian Journal of Statistics 6(2), 1979).
+    The p values are corrected for the number of pairs.
 
     Raises:
         ValueError: For a system that the run does not have, or pairs with fewer than two seeds in common.
@@ -130,12 +130,22 @@ def compare(run: Run, pairs: Sequence[Sequence[str]]) -> list[Comparison]:
             if name not in run.systems:
                 raise ValueError(f"there is no system {name!r} to compare: there are {', '.join(run.systems)}")
         found.append(_compare(run, first, second))
-    order = sorted(range(len(found)), key=lambda index: found[index].result.p)
-    highest = 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, found[index].result.p * (len(found) - rank)))
-        found[index] = replace(found[index], result=replace(found[index].result, p=highest))
-    return found
+    corrected = holm([each.result.p for each in found])
+    return [replace(each, result=replace(each.result, p=p)) for each, p in zip(found, corrected, strict=True)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p values for their number (Holm, Scandinavian Journal of Statistics 6(2), 1979).
+
+    Example:
+        >>> holm([0.01, 0.5, 0.02])
+        [0.03, 0.5, 0.04]
+    """
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, p_values[index] * (len(p_values) - rank)))
+        corrected[index] = highest
+    return corrected
 
 
 def _compare(run: Run, first: str, second: str) -> Comparison:

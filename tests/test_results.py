@@ -1,0 +1,79 @@
+"""What the READMEs say of results is what the tables by seed hold."""
+
+import csv
+import importlib.util
+import re
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "recipes/README.md").read_text(encoding="utf-8")
+
+
+def by_seed(name, metric="hard_mse"):
+    found = defaultdict(list)
+    with (ROOT / f"recipes/results/{name}.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            found[row["system"]].append(float(row[metric]) if row[metric] else None)
+    return found
+
+
+def section(title):
+    return TEXT.split(f"### {title}\n")[1].split("\n### ")[0]
+
+
+def says(text, value):
+    """Return whether a number as it is written stands for a value: rounded to the digits that it shows."""
+    digits = len(re.sub(r"e.*|\D", "", text).lstrip("0"))
+    return float(text) == float(f"{value:.{max(digits, 1) - 1}e}")
+
+
+@pytest.mark.parametrize("table", ["tuning", "fresh", "comparisons"])
+def test_the_tables_of_the_commitment_weight_are_made_from_the_results(table):
+    path = ROOT / "benchmarks/commitment_weight.py"
+    spec = importlib.util.spec_from_file_location("commitment_weight", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    make = {"tuning": script.tuning_table, "fresh": script.fresh_table, "comparisons": script.comparisons}[table]
+    written = re.search(rf"<!-- commitment_weight: {table} -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)[1]
+    assert written.splitlines() == make()
+
+
+def test_the_table_of_estimators_is_that_of_the_results():
+    values, diverged = by_seed("estimators"), by_seed("estimators", "diverged_at")
+    row = r"^\| `(\w+)` \| ([^|]*) \| (\d) \| (\d) \| ([^|]*) \|$"
+    rows = re.findall(row, section("Every estimator with one schedule"), re.MULTILINE)
+    assert {name for name, *_ in rows} == set(values)
+    for name, shown, below_rotation, solved, at in rows:
+        assert all(says(text, value) for text, value in zip(shown.split(", "), values[name], strict=True)), name
+        assert int(below_rotation) == sum(value < 0.1044 for value in values[name]), name
+        assert int(solved) == sum(value < 1e-4 for value in values[name]), name
+        assert [int(update) for update in re.findall(r"\d+", at)] == [d for d in diverged[name] if d is not None], name
+
+
+def test_the_table_of_layers_is_that_of_the_results():
+    values, expected = by_seed("layers"), set()
+    cell = r"([\d.e-]+) \(([\d.e-]+) to ([\d.e-]+)\)"
+    rows = re.findall(rf"^\| ([^|]*) \| {cell} \| {cell} \|$", section("Layers around the quantizer"), re.MULTILINE)
+    assert len(rows) == 8
+    for label, *numbers in rows:
+        for shown, quantizer in ((numbers[:3], "sq"), (numbers[3:], "vq")):
+            fits = [
+                name for name, seeds in values.items()
+                if name.endswith(quantizer)
+                and all(map(says, shown, (median(seeds), min(seeds), max(seeds))))
+            ]  # fmt: skip
+            assert len(fits) == 1, (label, shown, fits)
+            expected.add(fits[0])
+    assert expected == set(values)
+
+
+def test_the_letter_of_the_papers_noise_learns_next_to_nothing():
+    (values,) = by_seed("na_absolute").values()
+    shown = re.search(r"\((\d+) fits end at ([\d.]+) to ([\d.]+)", TEXT)
+    assert int(shown[1]) == len(values)
+    assert says(shown[2], min(values))
+    assert says(shown[3], max(values))
