@@ -22,6 +22,7 @@ from qcodec.callbacks.checkpoint_files import CheckpointFiles
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import ProgressLine
+from qcodec.callbacks.signals import SignalsBetweenUpdates, signals_given_back
 from qcodec.cli.config_errors import innermost
 from qcodec.cli.model import find_users_modules
 from qcodec.runs.checkpoint import read_checkpoint
@@ -46,7 +47,7 @@ def train(command: str, arguments: Sequence[str]) -> Path:
     words, recipe = _find_recipes(arguments)
     find_users_modules()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with shared_folder(), warnings.catch_warnings():
+    with shared_folder(), signals_given_back(), warnings.catch_warnings():
         _ignore_warnings_that_do_not_apply()
         try:
             return RunFolderCLI(command, words, recipe).run_dir
@@ -159,6 +160,8 @@ class RunFolderCLI(LightningCLI):
             callbacks.append(ProgressLine())
         if config.enable_checkpointing is not False and not any(map(_keeps_epochs, callbacks)):
             callbacks.append(self._checkpoint())
+        if self.subcommand == "fit":
+            callbacks.append(SignalsBetweenUpdates())
         if self.subcommand == "predict":
             callbacks.append(PredictionWriter(str(self.run_dir / "predictions")))
         plugins = _listed(config.plugins)

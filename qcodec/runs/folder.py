@@ -1,12 +1,19 @@
 """Which folder a run writes to."""
 
+import itertools
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from qcodec.runs.schema import CHECKPOINTS, METRICS
 
+_log = logging.getLogger(__name__)
+_LOCK = ".lock"
+_locks: dict[Path, FileLock] = {}  # that this process has
 _INHERITED = "QCODEC_RUN_DIR"  # from the first process to the ranks that it starts
 
 
@@ -17,6 +24,7 @@ def shared_folder() -> Iterator[None]:
     try:
         yield
     finally:
+        release_folders()
         if inherited is None:
             os.environ.pop(_INHERITED, None)
 
@@ -37,14 +45,62 @@ def training_folder(wanted: Path | None, recipe: str, resuming: Path | None) -> 
         folder = _new_folder(Path("runs") / recipe)
     else:
         folder = wanted
-        begun = (folder / METRICS).exists() or any(folder.glob(f"{CHECKPOINTS}/*.ckpt"))
-        if resuming is None and begun and not _is_later_rank():
-            raise ValueError(
-                f"{folder} holds a run already: give another --run_dir, or resume it with "
-                f"--ckpt_path {folder / CHECKPOINTS / 'last.ckpt'}"
-            )
+        if not _is_later_rank():
+            _take(folder)
+            if resuming is None:
+                _begin_in(folder)
     os.environ[_INHERITED] = str(folder)
     return folder
+
+
+def _take(folder: Path) -> None:
+    """Keep other fits from a folder as long as this process lives, and remove what a killed one left half written.
+
+    Raises:
+        ValueError: Where another fit has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = (folder / _LOCK).resolve()
+    if path not in _locks:
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ValueError(
+                f"another fit is writing to {folder}: wait until it ends, or give another --run_dir"
+            ) from None
+        except OSError as error:  # a file system without locks
+            _log.warning("%s cannot be locked (%s): let no other fit write to it", folder, error)
+            return
+        _locks[path] = lock
+    for part in [*folder.glob(".*.part"), *folder.glob(f"{CHECKPOINTS}/.*.part")]:
+        part.unlink(missing_ok=True)
+
+
+def release_folders() -> None:
+    """Let other fits of this process or others write to the folders that this one has taken."""
+    while _locks:
+        _locks.popitem()[1].release()
+
+
+def _begin_in(folder: Path) -> None:
+    """Check that a new run may begin in a folder: in one whose run has no checkpoint its table is put aside.
+
+    Raises:
+        ValueError: Where it holds a run that can be resumed.
+    """
+    checkpoints = sorted(folder.glob(f"{CHECKPOINTS}/*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if checkpoints:
+        raise ValueError(
+            f"{folder} holds a run already: give another --run_dir, or resume it with --ckpt_path {checkpoints[-1]}"
+        )
+    table = folder / METRICS
+    if table.exists():
+        number = next(n for n in itertools.count(1) if not (folder / f"{METRICS}.{n}").exists())
+        table.rename(folder / f"{METRICS}.{number}")
+        _log.warning(
+            "%s holds a run without a checkpoint: a new one begins, its table is %s.%d", folder, METRICS, number
+        )
 
 
 def measuring_folder(wanted: Path | None, recipe: str, checkpoint: Path | None) -> Path:
