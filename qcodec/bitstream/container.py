@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, final
 
-from qcodec.bitstream.header import Header, header_bytes, read_header
+from qcodec.bitstream.header import Header, check_lengths, header_bytes, read_header
 
 CHUNK_FRAMES = 4096  # what bounds the memory that a chunk of a damaged file can ask for
 CHUNK_HEAD = struct.Struct("<III")  # frames, bytes of payload, CRC-32 of both numbers and the payload
@@ -52,11 +52,12 @@ class ChunkWriter:
         """Write the final header over the first; the file stays open.
 
         Raises:
-            ValueError: For a length that the chunks do not have.
+            ValueError: For a length that the chunks do not have, or that is not the recording's own.
         """
         header = dataclasses.replace(self._header, length=length)
         if header.frames != self._frames:
             raise ValueError(f"{self._frames} frames were written for a length of {length} samples")
+        check_lengths(header)
         self._file.seek(0)
         self._file.write(header_bytes(header))
         self._file.seek(0, io.SEEK_END)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from qcodec.bitstream.codes import Codes, depth_of
 from qcodec.bitstream.tables import Tables
 
+_END = 64  # bits that the coder may save at the end of a block
+
 
 def pack(codes: Codes, tables: Tables) -> bytes:
     """Encode a block: the depths of all frames first, channel by channel, where they vary, then code by code.
@@ -58,6 +60,8 @@ def unpack(data: bytes, shape: tuple[int, int], tables: Tables) -> Codes:
         raise ValueError("a block holds what no encoder wrote with these tables") from None
     if not decoder.maybe_exhausted():
         raise ValueError("a block holds more than its frames")
+    if 8 * len(data) + _END < ideal_bits(codes, tables).sum():
+        raise ValueError(f"a block of {len(data)} bytes is damaged: they are too few for its frames")
     return codes
 
 

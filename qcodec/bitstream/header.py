@@ -72,6 +72,20 @@ class Header:
         return self.length / self.sample_rate
 
 
+def check_lengths(header: Header) -> None:
+    """Check that a recording's own length and rate are those of its length at the codec's rate, to a sample.
+
+    Raises:
+        ValueError: Where they are not: what one of them says could not be held against the file.
+    """
+    expected = -(-header.original_length * header.sample_rate // header.original_rate)
+    if abs(expected - header.length) > 1:
+        raise ValueError(
+            f"has a header whose lengths disagree: {header.original_length} samples at {header.original_rate} Hz are "
+            f"{expected} at {header.sample_rate} Hz, and it says {header.length}"
+        )
+
+
 def header_bytes(header: Header) -> bytes:
     """Return a header's bytes; headers that differ in length alone are equally long.
 
@@ -124,6 +138,7 @@ def _parsed(text: bytes) -> Header:
         value = getattr(header, name)
         if type(value) is not int or not 1 <= value <= most:
             raise ValueError(f"has a header with {name}={value!r:.40}: it must be a whole number from 1 to {most}")
+    check_lengths(header)
     numbers = (header.gain_db, *(v for v in (header.level, header.kbps, header.loudness) if v is not None))
     texts = (header.model, header.tables)
     sound = all(type(v) in (int, float) and math.isfinite(v) for v in numbers) and abs(header.gain_db) <= 200

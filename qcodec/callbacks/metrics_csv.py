@@ -23,10 +23,13 @@ class MetricsCSV(Logger):
     Args:
         save_dir: Folder of the file, made if missing.
         name: Name of the file.
+        measured: Update of the checkpoint that is measured: the step of every row, of which the file has one for each
+            checkpoint. ``None`` in training.
     """
 
-    def __init__(self, save_dir: str | os.PathLike[str], name: str = METRICS) -> None:
+    def __init__(self, save_dir: str | os.PathLike[str], name: str = METRICS, measured: int | None = None) -> None:
         super().__init__()
+        self._measured = measured
         self._folder, self._file = Path(save_dir), name
         self._columns: list[str] = []
         self._row: dict[str, float] = {}
@@ -54,7 +57,7 @@ class MetricsCSV(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add values to the row of ``step``; a value given before is replaced."""
-        step = 0 if step is None else step
+        step = self._measured if self._measured is not None else step or 0
         path = self._folder / self._file
         if self._offset is None:
             self._carry_on(path, step)
@@ -67,13 +70,15 @@ class MetricsCSV(Logger):
             self._write_row(path, same_row)
 
     def _carry_on(self, path: Path, step: int) -> None:
-        """Keep the complete rows before ``step`` of a file that is there already."""
+        """Keep the complete rows before ``step`` of a file that is there already, or those of other checkpoints."""
         rows: list[dict[str, str]] = []
         self._columns = [*INDEX]
         if path.is_file():
             columns, rows = _read(path)
             self._columns = columns or self._columns
-        self._rewrite(path, [row for row in rows if float(row.get("step") or 0) < step])
+        steps = [float(row.get("step") or 0) for row in rows]
+        kept = [each < step if self._measured is None else each != step for each in steps]
+        self._rewrite(path, [row for row, keep in zip(rows, kept, strict=True) if keep])
 
     def _widen(self, path: Path, unknown: list[str], same_row: bool) -> None:
         rows = _read(path)[1]

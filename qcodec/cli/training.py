@@ -67,6 +67,10 @@ def train(command: str, arguments: Sequence[str]) -> Path:
             raise
 
 
+class LastCheckpoint(ModelCheckpoint):
+    """Lightning's callback under a name of its own, so that it stands beside one of the user's."""
+
+
 class RunFolderCLI(LightningCLI):
     """Lightning's command line, where whatever a run writes goes to one folder.
 
@@ -150,7 +154,8 @@ class RunFolderCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the table of metrics, and the callbacks that every run has."""
         config = self.config_init[str(self.subcommand)].trainer
-        loggers: list[Logger] = [MetricsCSV(self.run_dir, _TABLES[str(self.subcommand)])]
+        measured = None if self.subcommand == "fit" else self._begins_at
+        loggers: list[Logger] = [MetricsCSV(self.run_dir, _TABLES[str(self.subcommand)], measured)]
         loggers += [logger for logger in _listed(config.logger) if isinstance(logger, Logger)]
         callbacks = _listed(config.callbacks)
         for callback in callbacks:
@@ -158,7 +163,7 @@ class RunFolderCLI(LightningCLI):
                 callback.dirpath = callback.dirpath or str(self.run_dir / CHECKPOINTS)
         if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(ProgressLine())
-        if config.enable_checkpointing is not False and not any(map(_keeps_epochs, callbacks)):
+        if config.enable_checkpointing is not False and not any(map(_keeps_last, callbacks)):
             callbacks.append(self._checkpoint())
         if self.subcommand == "fit":
             callbacks.append(SignalsBetweenUpdates())
@@ -171,7 +176,7 @@ class RunFolderCLI(LightningCLI):
 
     def _checkpoint(self) -> ModelCheckpoint:
         """Return the callback that keeps the state at the end of each epoch and at an error."""
-        return ModelCheckpoint(
+        return LastCheckpoint(
             self.run_dir / CHECKPOINTS,
             filename="last",
             save_on_train_epoch_end=True,
@@ -201,8 +206,9 @@ def _listed(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 
 
-def _keeps_epochs(callback: Callback) -> bool:
-    return isinstance(callback, ModelCheckpoint) and bool(callback.every_n_epochs)
+def _keeps_last(callback: Callback) -> bool:
+    """Return whether a callback of the user's writes ``last.ckpt`` after each epoch itself."""
+    return isinstance(callback, ModelCheckpoint) and bool(callback.every_n_epochs) and callback.filename == "last"
 
 
 def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:

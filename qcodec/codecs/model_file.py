@@ -5,6 +5,7 @@ that the codec is made of, as JSON. Nothing in any of the files is run; classes 
 their module is trusted.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.schema import CHECKPOINTS
 
 OWN = ".safetensors"
+_DIGEST = "sha256"
 SETTINGS = "codec"  # in a checkpoint, and in the metadata of a file of qcodec's own
 _EXTRA = ".extra."  # begins the names of tensors beside the weights; no name of a weight begins with a dot
 
@@ -113,7 +115,16 @@ def write_model(file: BinaryIO, name: str, model: ModelFile) -> None:
 
     state = model.codec.state_dict() | {f"{_EXTRA}{key}": value for key, value in model.extras.items()}
     tensors = {key: _apart(value) for key, value in state.items()}
-    file.write(save(tensors, {SETTINGS: json.dumps(settings_of(model.codec))}))
+    file.write(save(tensors, {SETTINGS: json.dumps(settings_of(model.codec)), _DIGEST: _digest(tensors)}))
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of all tensors, as safetensors itself checks none."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _apart(value: Tensor) -> Tensor:
@@ -128,12 +139,15 @@ def _read_own(source: Path, trust: Sequence[str]) -> ModelFile:
         raise FileNotFoundError(f"there is no file {source}")
     try:
         with safe_open(source, "pt") as opened:
-            settings = json.loads((opened.metadata() or {})[SETTINGS])
+            metadata = opened.metadata() or {}
+            settings = json.loads(metadata[SETTINGS])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a dictionary
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{source} is damaged, or was not written by `qcodec export` ({type(error).__name__})"
         ) from None
+    if metadata.get(_DIGEST, _digest(tensors)) != _digest(tensors):
+        raise ValueError(f"{source} is damaged: the checksum of its tensors is wrong: give a copy, or export it again")
     extras = {name.removeprefix(_EXTRA): value for name, value in tensors.items() if name.startswith(_EXTRA)}
     state = {name: value for name, value in tensors.items() if not name.startswith(_EXTRA)}
     return ModelFile(_built(source, settings, state, trust), extras)

@@ -1,5 +1,7 @@
 """Checkpoints that a fit wrote, read as data."""
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     """
     if not path.is_file():
         raise ValueError(f"there is no checkpoint {path}: give a file that an earlier run wrote")
+    check_zip(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a damaged file can fail in any way
@@ -22,6 +25,25 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not _named(content.get("state_dict")):
         raise ValueError(f"{path} holds no Lightning checkpoint: give a file that an earlier run wrote")
     return content
+
+
+def check_zip(path: Path) -> None:
+    """Compare the checksums that PyTorch wrote with each tensor: it does not, and would load a flipped bit in silence.
+
+    A file of PyTorch's former format has none.
+
+    Raises:
+        ValueError: With the part that has changed.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            changed = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({error}): give an earlier one, or a copy") from None
+    if changed is not None:
+        raise ValueError(f"{path} is damaged: the checksum of {changed} is wrong: give an earlier one, or a copy")
 
 
 def _named(state: Any) -> bool:

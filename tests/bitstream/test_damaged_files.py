@@ -78,7 +78,17 @@ def with_chunk(data, frames=None, payload=None):
         (lambda d: with_chunk(d, frames=50), "a block holds more than its frames"),
         (lambda d: with_chunk(d, payload=b"\0\0\0"), "multiple of four"),
         (lambda d: with_chunk(d, payload=bytes(400)), "a block holds more than its frames"),
-        (lambda d: with_header(d, length=2**50), r"is cut off: \d+ bytes cannot hold its \d+ frames"),
+        (lambda d: with_chunk(d, payload=b""), "a block of 0 bytes is damaged: they are too few for its frames"),
+        (lambda d: with_chunk(d, payload=bytes(8)), "a block of 8 bytes is damaged: they are too few for its frames"),
+        (
+            lambda d: with_header(d, original_length=2**53),
+            r"whose lengths disagree: 9007199254740992 samples at \d+ Hz",
+        ),
+        (lambda d: with_header(d, length=2**50), "whose lengths disagree"),
+        (
+            lambda d: with_header(d, length=2**50, original_length=2**50),
+            r"is cut off: \d+ bytes cannot hold its \d+ frames",
+        ),
         (lambda d: with_header(d, length=0), "length=0: it must be a whole number from 1"),
         (lambda d: with_header(d, length=1e3), r"length=1000\.0: it must be a whole number"),
         (lambda d: with_header(d, channels=256), "channels=256: it must be a whole number from 1 to 255"),

@@ -74,3 +74,12 @@ def test_values_come_back_exactly_also_nan_and_infinity(tmp_path):
     MetricsCSV(tmp_path).log_metrics(values, step=1)
     (row,) = rows(tmp_path / "metrics.csv")
     assert [repr(float(row[name])) for name in values] == [repr(value) for value in values.values()]
+
+
+def test_what_is_measured_has_a_row_for_each_checkpoint(tmp_path):
+    for update, value in ((400, 1.0), (200, 2.0), (400, 3.0)):
+        table = MetricsCSV(tmp_path, "test.csv", measured=update)
+        table.log_metrics({"mse": value}, step=0)
+        table.log_metrics({"ma_e": value + 1}, step=0)
+    rows = list(csv.DictReader((tmp_path / "test.csv").read_text().splitlines()))
+    assert [(row["step"], row["mse"], row["ma_e"]) for row in rows] == [("200", "2.0", "3.0"), ("400", "3.0", "4.0")]

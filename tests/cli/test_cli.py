@@ -310,3 +310,16 @@ def test_the_program_lets_waiting_threads_sleep_unless_the_user_decided(monkeypa
     monkeypatch.setattr(sys, "argv", ["qcodec", "--version"])
     assert main() == 0
     assert os.environ.get("GOMP_SPINCOUNT") == expected
+
+
+def test_a_checkpoint_of_ones_own_stands_beside_the_last_one(tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        "trainer: {callbacks: [{class_path: lightning.pytorch.callbacks.ModelCheckpoint, "
+        "init_args: {filename: 'best', monitor: hard_mse/sq_mste}}]}\n"
+    )
+    assert fit("--config=own.yaml", "--run_dir=run", epochs=2) == 0
+    assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert main(["validate", "--config=run/config.yaml", "--ckpt_path=run/checkpoints/last.ckpt"]) == 0
+    assert fit("--config=own.yaml", "--ckpt_path=run/checkpoints/last.ckpt", epochs=3) == 0
+    assert main(["validate", "--config=run/config.yaml", "--ckpt_path=run/checkpoints/last.ckpt"]) == 0
+    assert [row["step"] for row in table(tmp_path / "run/validate.csv")] == ["8", "12"]

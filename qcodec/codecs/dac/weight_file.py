@@ -5,10 +5,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor
+
+from qcodec.runs.checkpoint import check_zip
 
 
 @final
@@ -55,6 +58,8 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
             the way round it.
         OSError: Where the file cannot be opened.
     """
+    if Path(path).is_file():
+        check_zip(Path(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:

@@ -1,0 +1,73 @@
+"""A changed byte in a checkpoint or a model's file is found before anything is loaded from it."""
+
+import zipfile
+
+import pytest
+import torch
+
+from qcodec import DacCodec, residual_vq
+from qcodec.atomic_write import atomic_write
+from qcodec.codecs.model_file import ModelFile, read_model, write_model
+from qcodec.runs.checkpoint import read_checkpoint
+
+
+def flipped(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 16
+    path.write_bytes(content)
+
+
+def places_of_weights(path):
+    """Yield the first and the last byte of each tensor in a zip file."""
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if "/data/" in info.filename:
+                with archive.open(info):
+                    start = info.header_offset + 30 + len(info.filename)
+                    start += int.from_bytes(
+                        path.read_bytes()[info.header_offset + 28 : info.header_offset + 30], "little"
+                    )
+                yield start
+                yield start + info.file_size - 1
+
+
+def codec():
+    torch.manual_seed(0)
+    return DacCodec(residual_vq(16, 2, 8, 2), encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8)
+
+
+def test_every_flipped_byte_of_a_checkpoints_weights_is_found(tmp_path):
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {f"weight{n}": torch.randn(50 + n) for n in range(4)}, "global_step": 3}, path)
+    good = path.read_bytes()
+    assert read_checkpoint(path)["global_step"] == 3
+    places = list(places_of_weights(path))
+    assert len(places) == 8
+    for place in places:
+        flipped(path, place)
+        assert torch.load(path, weights_only=True)["global_step"] == 3  # PyTorch itself does not see it
+        with pytest.raises(ValueError, match=r"last.ckpt is damaged: the checksum of .*data/\d+ is wrong: give an"):
+            read_checkpoint(path)
+        path.write_bytes(good)
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.safetensors"])
+def test_a_flipped_byte_of_a_models_file_is_found(tmp_path, name):
+    path = tmp_path / name
+    with atomic_write(path) as file:
+        write_model(file, name, ModelFile(codec()))
+    assert torch.equal(read_model(path).codec.encoder.block[0].weight_v, codec().encoder.block[0].weight_v)
+    content = path.read_bytes()
+    place = next(places_of_weights(path)) + 1 if name.endswith(".pth") else len(content) - 5
+    flipped(path, place)
+    with pytest.raises(ValueError, match=rf"{name} is damaged: the checksum of .* is wrong: give a"):
+        read_model(path)
+
+
+def test_a_weight_file_of_pytorchs_former_format_still_loads(tmp_path):
+    with atomic_write(tmp_path / "model.pth") as file:
+        write_model(file, "model.pth", ModelFile(codec()))
+    content = torch.load(tmp_path / "model.pth", weights_only=True)
+    torch.save(content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert not zipfile.is_zipfile(tmp_path / "old.pth")
+    read_model(tmp_path / "old.pth")
