@@ -114,6 +114,7 @@ class RunFolderCLI(LightningCLI):
             self._begins_at = int(read_checkpoint(checkpoint).get("global_step", 0))
         elif self.subcommand != "fit":
             raise ValueError(f"`{self.subcommand}` needs a trained model: give --ckpt_path RUN/checkpoints/last.ckpt")
+        _check_trainer(config.trainer)
         choose = training_folder if self.subcommand == "fit" else measuring_folder
         self.run_dir = choose(config.run_dir, self.recipe, checkpoint)
         config.trainer.default_root_dir = str(self.run_dir)
@@ -191,7 +192,7 @@ class RunFolderCLI(LightningCLI):
                 f"--trainer.max_epochs {self.trainer.max_epochs} and --trainer.max_steps {self.trainer.max_steps}"
             )
             print(f"{self.run_dir}: ended at update {self._begins_at} already, by {settings}: give more to go on")
-        elif self.trainer.is_global_zero:
+        elif self.trainer.is_global_zero and not self.config[str(self.subcommand)].trainer.fast_dev_run:
             print(f"{self.run_dir}: draw its curves with `qcodec report {self.run_dir}`")
 
 
@@ -204,6 +205,24 @@ def _check_yaml(path: Path) -> None:
 
 def _listed(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list) else [value]
+
+
+def _check_trainer(trainer: Any) -> None:
+    """Refuse what Lightning's trainer takes and a task here does not.
+
+    Raises:
+        ValueError: With the setting and what to set instead.
+    """
+    if trainer.precision in ("bf16-true", "16-true", "64-true"):
+        raise ValueError(
+            f"trainer.precision {trainer.precision} would hold the weights in that type, too coarse to train them or "
+            "for no gain: bf16-mixed computes in it and keeps them in float32"
+        )
+    if trainer.overfit_batches:
+        raise ValueError(
+            f"trainer.overfit_batches {trainer.overfit_batches:g}: crops and draws are new in every update, none "
+            "would be repeated: to overfit, give a folder of one short recording"
+        )
 
 
 def _keeps_last(callback: Callback) -> bool:

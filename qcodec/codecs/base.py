@@ -1,10 +1,11 @@
 """What every codec offers around a quantizer."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -94,6 +95,17 @@ class AudioCodec(Codec):
     def decoder_field(self) -> ReceptiveField | None:
         """Frames around a frame that its samples depend on; ``None`` for the whole recording."""
         return None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a copy, also after a forward: what that left on a module, such as a normalized weight, is detached."""
+        for module in self.modules():
+            for value in vars(module).values():
+                if isinstance(value, Tensor) and not value.is_leaf:
+                    memo[id(value)] = value.detach().clone()
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
     def forward(self, x: Tensor, level: float | None = None) -> AudioOutput:
         """Encode, quantize and decode audio ``(B, 1, L)``; ``level`` is the quantizer's rate dial in evaluation."""

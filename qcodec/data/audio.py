@@ -122,6 +122,10 @@ class AudioCrops(LightningDataModule, ABC):
         """Serve crops of the files for testing, the same every time."""
         return self._held_out("test")
 
+    def predict_dataloader(self) -> HeldOutLoader:
+        """Serve the crops for testing."""
+        return self._held_out("test")
+
     def _held_out(self, split: str) -> HeldOutLoader:
         ranks = self.trainer.world_size if self.trainer else 1
         crops = -(-self.crops.val_crops // ranks)

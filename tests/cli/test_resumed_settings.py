@@ -1,8 +1,10 @@
 """The settings of a run: kept null for null, and what they are changed to when it is resumed."""
 
+import csv
 import re
 
 import pytest
+import torch
 import yaml
 from audio_files import write_noise
 
@@ -85,3 +87,36 @@ def test_differences_are_said_by_name(former, new, said):
     assert text.splitlines() == [*history, *([f"# Resumed at update 7: {'; '.join(said)}"] if said else []), new] or (
         "\n" in new
     )
+
+
+def test_audio_is_predicted_and_each_checkpoint_measured(tmp_path):
+    for name in "abcd":
+        write_noise(tmp_path / f"audio/{name}.wav")
+    assert main(["fit", "--config=dac/small_mste", "--run_dir=R", *TINY]) == 0
+    for command in ("predict", "test", "test"):
+        assert main([command, "--config=R/config.yaml", "--ckpt_path=R/checkpoints/last.ckpt"]) == 0
+    predicted = torch.load("R/predictions/0-00000.pt", weights_only=True)
+    assert predicted["audio"].shape == (1, 1, 3200)
+    assert predicted["codes"].shape[:2] == (1, 4)
+    with open("R/test.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("precision=bf16-true", "trainer.precision bf16-true would hold the weights in that type"),
+        ("precision=64-true", "bf16-mixed computes in it and keeps them in float32"),
+        ("overfit_batches=1", "trainer.overfit_batches 1: crops and draws are new in every update"),
+    ],
+)
+def test_what_the_trainer_takes_and_a_task_does_not_is_one_line_at_the_start(tmp_path, capsys, setting, message):
+    assert main(["fit", "--config=surrogate/sq_mste", "--run_dir=R", f"--trainer.{setting}", *FAST]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "R/metrics.csv").exists()
+
+
+def test_a_dry_run_promises_no_curves(capsys):
+    assert main(["fit", "--config=surrogate/sq_mste", "--run_dir=R", "--trainer.fast_dev_run=true", *FAST]) == 0
+    assert "draw its curves" not in capsys.readouterr().out
