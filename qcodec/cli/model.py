@@ -40,7 +40,7 @@ def add_trust_argument(parser: argparse.ArgumentParser) -> None:
 def find_users_modules() -> None:
     """Add the current folder to the modules that can be imported, such as that of a user's quantizer."""
     if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())  # at the end: a file there hides no module that is installed
 
 
 def open_model(options: argparse.Namespace, constant: bool = False) -> "Bitstream":

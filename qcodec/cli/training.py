@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import OutOfMemoryError
 
 from qcodec.atomic_write import atomic_write
 from qcodec.callbacks.checkpoint_files import CheckpointFiles
@@ -34,6 +35,7 @@ from qcodec.runs.settings_history import resumed_settings
 
 _GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
 set_loader(_GRIDS, lambda text: expand_grids(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
+_MOST_VALUES = 1_000_000  # of a recipe's settings
 _log = logging.getLogger(__name__)
 _TABLES = {"fit": METRICS, "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 
@@ -53,7 +55,12 @@ def train(command: str, arguments: Sequence[str]) -> Path:
             return RunFolderCLI(command, words, recipe).run_dir
         except (ArgumentError, ValueError, MisconfigurationException) as error:
             raise ValueError(innermost(str(error))) from error
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, MemoryError | OutOfMemoryError) or "can't allocate memory" in str(error):
+                reason = str(error).partition("err == 0. ")[2][:120] or type(error).__name__
+                raise ValueError(
+                    f"there is not enough memory ({reason}): lower the sizes, such as frames, batch_size or embedding"
+                ) from error
             if "loading state_dict" not in str(error):
                 raise
             raise ValueError(
@@ -198,9 +205,24 @@ class RunFolderCLI(LightningCLI):
 
 def _check_yaml(path: Path) -> None:
     try:
-        yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        count = _values(settings, {})
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no valid YAML: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply for settings, or holds itself by an alias") from None
+    if count > _MOST_VALUES:
+        raise ValueError(f"{path} stands for {count} values, with its aliases written out: give {_MOST_VALUES} at most")
+
+
+def _values(settings: Any, known: dict[int, int]) -> int:
+    """Count the values that settings stand for with aliases written out, without doing so."""
+    if not isinstance(settings, dict | list):
+        return 1
+    if id(settings) not in known:
+        parts = settings.values() if isinstance(settings, dict) else settings
+        known[id(settings)] = sum(_values(part, known) for part in parts)
+    return known[id(settings)]
 
 
 def _listed(value: Any) -> list[Any]:

@@ -1,6 +1,9 @@
 """Settings of audio data: which files serve for what, and which crops are drawn."""
 
+import math
 from dataclasses import dataclass
+
+_SECONDS = (0.01, 3600.0)  # a crop's: from about a frame of a codec to what no device holds a batch of
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,13 @@ class Crops:
     memory_gib: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("duration", "val_duration", "val_crops", "updates_per_epoch", "tries"):
+        for name in ("val_crops", "updates_per_epoch", "tries"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"crops.{name} is {getattr(self, name)}: give a value above 0")
-        if self.memory_gib < 0:
+        for name in ("duration", "val_duration"):
+            if not _SECONDS[0] <= getattr(self, name) <= _SECONDS[1]:
+                raise ValueError(f"crops.{name} is {getattr(self, name)}: give {_SECONDS[0]:g} to {_SECONDS[1]:g} s")
+        if math.isnan(self.floor_lufs):
+            raise ValueError(f"crops.floor_lufs is {self.floor_lufs}: give a loudness in LUFS, such as -40")
+        if not 0 <= self.memory_gib < math.inf:
             raise ValueError(f"crops.memory_gib is {self.memory_gib}: give 0 or more")

@@ -1,5 +1,6 @@
 """Weights of the losses that are minimised together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -22,7 +23,7 @@ class LossWeights:
         others: Weights of further losses, by the names under which a quantizer returns them.
 
     Raises:
-        ValueError: For a name under ``others`` that has a place of its own.
+        ValueError: For a name under ``others`` that has a place of its own, and a weight below zero or not finite.
     """
 
     commitment: float = 0.0
@@ -37,6 +38,9 @@ class LossWeights:
     def __post_init__(self) -> None:
         for name in sorted(set(self.others) & {each.name for each in fields(self)}):
             raise ValueError(f"losses.others names {name!r}, which is a setting of its own: give losses.{name} instead")
+        for name, weight in self._weights.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(f"losses.{name} is {weight}: give a finite weight of 0 or more")
 
     def by_name(self) -> dict[str, float]:
         """Return every weight by its loss's name.

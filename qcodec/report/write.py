@@ -56,6 +56,8 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
         figures += [page.Picture(each.name, each.caption, _png(each.figure)) for each in draw(together)]
     for run, folder in zip(read, runs, strict=True):
         for path in sorted(Path(folder, PICTURES).glob("[!.]*.png")):
+            if path.is_symlink():  # it may lead to what is not the run's to show
+                continue
             name = f"{run.name.replace('/', '-')}_{path.stem}"
             caption = f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."
             figures.append(page.Picture(name, caption, path.read_bytes()))

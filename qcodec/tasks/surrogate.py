@@ -24,6 +24,7 @@ from qcodec.tasks.ranks import ranks_apart
 from qcodec.tasks.surrogate_description import describe_run
 from qcodec.tasks.system import System, SystemCodec
 
+_MOST_MEMBERS = 100_000  # codecs side by side
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
 
 
@@ -69,6 +70,8 @@ class SurrogateTask(LightningModule):
         self.save_hyperparameters()
         self.automatic_optimization = False
         _check_systems(systems, seeds)
+        if not divergence_ma_e > 0:
+            raise ValueError(f"divergence_ma_e is {divergence_ma_e}: give a limit above 0")
         self.seeds = range(seed, seed + seeds)
         self.features, self.divergence_ma_e = features, divergence_ma_e
         default = Constant() if schedule is None else schedule
@@ -284,6 +287,8 @@ def _check_systems(systems: Mapping[str, System], seeds: int) -> None:
         raise ValueError("there is no system to train: name at least one under `systems`")
     if seeds < 1:
         raise ValueError(f"seeds={seeds} trains nothing: choose 1 or more")
+    if seeds * len(systems) > _MOST_MEMBERS:
+        raise ValueError(f"seeds={seeds} of {len(systems)} systems are more than {_MOST_MEMBERS} codecs: choose fewer")
     for name, system in systems.items():
         check_is(system, System, f"systems[{name!r}]")
         check_is(system.quantizer, Quantizer, f"systems[{name!r}].quantizer")

@@ -251,3 +251,15 @@ def test_a_failure_leaves_the_old_report_as_it_was(tmp_path: Path, monkeypatch: 
         write_report([run], run)
     assert (run / "report.html").read_bytes() == before
     assert not [path for path in run.rglob(".*") if path.is_file()]
+
+
+def test_a_link_among_the_pictures_is_not_followed(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", surrogate({"none": [[0.1]]}))
+    (tmp_path / "private.png").write_bytes(b"private")
+    (run / "pictures").mkdir()
+    (run / "pictures/link.png").symlink_to(tmp_path / "private.png")
+    assert "link" not in figures_of_page(write_report([run], run))
+
+
+def figures_of_page(page: Path) -> str:
+    return re.sub(r'src="[^"]*"', "", page.read_text())
