@@ -1,5 +1,6 @@
 import os
 
+import lightning  # noqa: F401  # here, so that its log handler keeps no stream of a test, which is closed after it
 import pytest
 import torch
 

@@ -86,7 +86,8 @@ def in_small(name, recordings, adversary=True):
     else:
         export_dac(DacCodec(residual_vq(32, n_codebooks=2), encoder_dim=2, decoder_dim=32), "tiny.pth")
         words += ["--model.init_args.codec.init_args.path=tiny.pth"]
-    if "importance" in codec.get("quantizer", {}).get("init_args", {}).get("allocator", ""):
+    quantizer = codec.get("quantizer", {})
+    if not isinstance(quantizer, str) and "importance" in quantizer.get("init_args", {}).get("allocator", ""):
         words += ["--model.init_args.codec.init_args.quantizer.init_args.allocator.init_args.channels=32"]
         words += ["--data.init_args.batch_size=4"]
     if adversary and "adversary" in model:

@@ -31,13 +31,16 @@ def says(text, value):
     return float(text) == float(f"{value:.{max(digits, 1) - 1}e}")
 
 
-@pytest.mark.parametrize("table", ["tuning", "fresh", "comparisons"])
+@pytest.mark.parametrize("table", ["tuning", "fresh", "comparisons", "long"])
 def test_the_tables_of_the_commitment_weight_are_made_from_the_results(table):
     path = ROOT / "benchmarks/commitment_weight.py"
     spec = importlib.util.spec_from_file_location("commitment_weight", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    make = {"tuning": script.tuning_table, "fresh": script.fresh_table, "comparisons": script.comparisons}[table]
+    make = {
+        "tuning": script.tuning_table, "fresh": script.fresh_table, "comparisons": script.comparisons,
+        "long": lambda: script.fresh_table("commitment_weight_long"),
+    }[table]  # fmt: skip
     written = re.search(rf"<!-- commitment_weight: {table} -->\n(.*?)\n<!-- end -->", TEXT, re.DOTALL)[1]
     assert written.splitlines() == make()
 
