@@ -81,12 +81,14 @@ def in_small(name, recordings, adversary=True):
     words += ["--data.init_args.subsets.train=[train-clean-100]", "--data.init_args.subsets.val=[test-other]"]
     model = yaml.safe_load(RECIPES[name].read_text(encoding="utf-8"))["model"]["init_args"]
     codec = model["codec"]["init_args"]
-    if "quantizer" in codec:
+    quantizer = codec.get("quantizer", {})
+    if isinstance(quantizer, str):  # a scalar one, which has no sizes
+        words += [word for word in TINY if "quantizer" not in word]
+    elif quantizer:
         words += TINY
     else:
         export_dac(DacCodec(residual_vq(32, n_codebooks=2), encoder_dim=2, decoder_dim=32), "tiny.pth")
         words += ["--model.init_args.codec.init_args.path=tiny.pth"]
-    quantizer = codec.get("quantizer", {})
     if not isinstance(quantizer, str) and "importance" in quantizer.get("init_args", {}).get("allocator", ""):
         words += ["--model.init_args.codec.init_args.quantizer.init_args.allocator.init_args.channels=32"]
         words += ["--data.init_args.batch_size=4"]
