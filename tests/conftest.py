@@ -1,6 +1,5 @@
 import os
 
-import lightning  # noqa: F401  # here, so that its log handler keeps no stream of a test, which is closed after it
 import pytest
 import torch
 
@@ -8,6 +7,8 @@ import torch
 torch.set_num_threads(1)
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # kernels for a GPU run on the CPU; Triton looks when it is imported
+
+import lightning  # noqa: E402, F401  # here, so that its log handler keeps no stream of a test, which is closed after it
 
 
 @pytest.fixture(autouse=True)

@@ -80,3 +80,20 @@ def test_the_letter_of_the_papers_noise_learns_next_to_nothing():
     assert int(shown[1]) == len(values)
     assert says(shown[2], min(values))
     assert says(shown[3], max(values))
+
+
+def test_what_is_said_of_noise_in_a_small_codec_is_in_the_results():
+    with (ROOT / "recipes/results/small_noise.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    ma_e = {(row["system"], row["updates"]): float(row["ma_e"]) for row in rows}
+    text = " ".join(TEXT.split("Figure 7 of the paper is about")[1].split("![")[0].split())
+    at = re.search(r"rises most \(([\d.]+) at the end, ([\d.]+) a thousand", text)
+    assert says(at[1], ma_e["small_na_det", "3000"])
+    assert says(at[2], ma_e["small_na_det", "2000"])
+    at = re.search(r"without a quantizer \(([\d.]+), ([\d.]+)\)", text)
+    assert says(at[1], ma_e["small_na", "3000"])
+    assert says(at[2], ma_e["small_none", "3000"])
+    at = re.search(r"apart \(([\d.]+), ([\d.]+), ([\d.]+) over the last 1000", text)
+    for shown, system in zip(at.groups(), ("small_na_det", "small_na", "small_none"), strict=True):
+        last = [float(row["mel"]) for row in rows if row["system"] == system and int(row["updates"]) > 2000]
+        assert says(shown, sum(last) / len(last))

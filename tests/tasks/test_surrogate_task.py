@@ -132,7 +132,7 @@ def test_a_member_that_blows_up_is_recorded_and_does_not_touch_the_others():
 
 
 def test_divergence_is_dated_with_the_first_update_beyond_the_limit():
-    task = make(["sq_ste_cl"], divergence_ma_e=0.0)
+    task = make(["sq_ste_cl"], divergence_ma_e=1e-9)
     fit(task)
     assert task.diverged_at.item() == 1
 
