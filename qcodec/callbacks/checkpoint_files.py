@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any, final
 
-import torch
 from lightning.fabric.plugins import CheckpointIO, TorchCheckpointIO
 
 from qcodec.atomic_write import atomic_write
+from qcodec.runs.checkpoint import write_torch
 
 
 @final
@@ -26,7 +26,7 @@ class CheckpointFiles(CheckpointIO):
             self._io.save_checkpoint(checkpoint, path, storage_options)
             return
         with atomic_write(Path(path)) as file:
-            torch.save(checkpoint, file)
+            write_torch(checkpoint, file)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint."""

@@ -21,7 +21,7 @@ from qcodec.codecs.dac.weight_file import read_weight_file, with_extras
 from qcodec.codecs.dac.weights import export_dac, load_dac
 from qcodec.codecs.finite import check_weights
 from qcodec.quantizers.rebuild import build_as, settings_of
-from qcodec.runs.checkpoint import read_checkpoint
+from qcodec.runs.checkpoint import read_checkpoint, write_torch
 from qcodec.runs.schema import CHECKPOINTS
 
 OWN = ".safetensors"
@@ -109,7 +109,7 @@ def write_model(file: BinaryIO, name: str, model: ModelFile) -> None:
         if model.content is None:
             export_dac(model.codec, file, model.extras)
         else:
-            torch.save(with_extras(model.content, model.extras), file)
+            write_torch(with_extras(model.content, model.extras), file)
         return
     from safetensors.torch import save
 

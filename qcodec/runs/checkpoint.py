@@ -3,8 +3,9 @@
 import zipfile
 import zlib
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -25,6 +26,20 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not _named(content.get("state_dict")):
         raise ValueError(f"{path} holds no Lightning checkpoint: give a file that an earlier run wrote")
     return content
+
+
+def write_torch(content: Any, file: str | PathLike[str] | BinaryIO) -> None:
+    """Write as ``torch.save`` does, whose own error does not tell that a disk is full.
+
+    Raises:
+        OSError: Where it cannot be written.
+    """
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        if "inline_container" not in str(error) and "PytorchStreamWriter" not in str(error):
+            raise
+        raise OSError(f"{getattr(file, 'name', file)} cannot be written whole: is the disk full?") from error
 
 
 def check_zip(path: Path) -> None:

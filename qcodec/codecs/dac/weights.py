@@ -17,6 +17,7 @@ from qcodec.quantizers.allocators import AllCodebooks, CodebookDropout, RateAllo
 from qcodec.quantizers.estimators import Estimator
 from qcodec.quantizers.rebuild import build_as, settings_of
 from qcodec.quantizers.residual import residual_vq
+from qcodec.runs.checkpoint import write_torch
 
 _ALLOCATOR = "quantizer.allocator."  # what the names of an allocator's weights begin with
 
@@ -122,4 +123,4 @@ def export_dac(
     if extra := sorted(set(state) - known):
         raise ValueError(f"`dac` has no place for the weights {', '.join(extra)}: export a codec without them")
     beside = {"allocator": settings, **({"extras": dict(extras)} if extras else {})}
-    torch.save({"state_dict": state, "metadata": {"kwargs": kwargs, "qcodec": beside}}, path)
+    write_torch({"state_dict": state, "metadata": {"kwargs": kwargs, "qcodec": beside}}, path)
