@@ -1,8 +1,7 @@
 """Bits of codes and side information, their entropy, and the rate-distortion function of the surrogate's source."""
 
 import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -50,8 +49,7 @@ def empirical_entropy(codes: Tensor) -> Tensor:
         return torch.full((batch,), math.nan, device=codes.device)
     stage = torch.arange(batch * stages, device=codes.device).view(batch, stages, 1)
     counts = torch.bincount((stage * symbols + codes + 1).flatten(), minlength=batch * stages * symbols)
-    nats: Tensor = torch.special.entr(counts.view(batch, stages, -1) / frames)
-    return nats.sum(dim=(1, 2)) / math.log(2)
+    return entropy((counts.view(batch, stages, -1) / frames).flatten(1))
 
 
 def kbps(bits_per_frame: float, frame_rate: float) -> float:
@@ -72,10 +70,31 @@ def gaussian_source(levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
         >>> round((probability * value.square()).sum().item(), 4)  # the source's variance
         0.8846
     """
+    return rounded_source(torch.special.ndtr, levels, step)
+
+
+def rounded_source(cumulative: Callable[[Tensor], Tensor], levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Return values and probabilities ``(levels,)`` of a variable rounded to levels, float64.
+
+    Args:
+        cumulative: Cumulative distribution of the variable.
+        levels: Number of levels, as ``nearest_level`` takes them.
+        step: Distance between neighbouring levels.
+    """
     value = level_value(torch.arange(levels, dtype=torch.float64), levels, step)
-    inner = torch.special.ndtr((value[1:] + value[:-1]) / 2)
-    edges = torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)])
-    return value, edges.diff()
+    inner = cumulative((value[1:] + value[:-1]) / 2)
+    return value, torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)]).diff()
+
+
+def entropy(probability: Tensor) -> Tensor:
+    """Return the entropy in bits of distributions over the last dimension.
+
+    Example:
+        >>> entropy(torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
+        tensor([1., 0.])
+    """
+    nats: Tensor = torch.special.entr(probability).sum(-1)
+    return nats / math.log(2)
 
 
 def rate_distortion(value: Tensor, probability: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,9 +146,9 @@ def discrete_curve(value: Tensor, probability: Tensor) -> tuple[Tensor, Tensor]:
         probability: ``(K,)`` their probabilities.
 
     Example:
-        >>> rate, distortion = discrete_curve(torch.tensor([-1.0, 1.0]).double(), torch.tensor([0.5, 0.5]).double())
-        >>> rate[-1].item(), distortion[0].item()
-        (1.0, 1.0)
+        >>> rate, distortion = discrete_curve(*gaussian_source(4))
+        >>> round(rate[-1].item(), 4), round(distortion[0].item(), 4)
+        (1.9014, 0.8846)
     """
     return parallel_curve([(value, probability)], [1.0])
 
@@ -152,7 +171,7 @@ def parallel_curve(sources: Sequence[tuple[Tensor, Tensor]], shares: Sequence[fl
     """
     share = torch.tensor(shares, dtype=torch.float64)
     variance = torch.stack([(p * (v - (p * v).sum()).square()).sum() for v, p in sources])
-    entropy = torch.stack([torch.special.entr(p).sum() for _, p in sources]) / math.log(2)
+    full = (share @ torch.stack([entropy(probability) for _, probability in sources])).unsqueeze(0)
     step = min(float(value.diff().min()) for value, _ in sources)
     first = 0.75 / float(variance.max())
     slopes = torch.logspace(math.log10(first), math.log10(40.0 / step**2), 60, dtype=torch.float64)
@@ -162,20 +181,8 @@ def parallel_curve(sources: Sequence[tuple[Tensor, Tensor]], shares: Sequence[fl
     rate = share @ torch.stack([rate for rate, _ in points])
     distortion = share @ torch.stack([distortion for _, distortion in points])
     keep = rate > 1e-3  # below the critical slope nothing is sent: those points all lie at (0, variance)
-    none, full = share.new_zeros(1), (share @ entropy).unsqueeze(0)
+    none = share.new_zeros(1)
     return torch.cat([none, rate[keep], full]), torch.cat([(share @ variance).unsqueeze(0), distortion[keep], none])
-
-
-@lru_cache
-def rate_distortion_curve(levels: int, step: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Compute the R(D) curve of the rounded standard normal source, as ``discrete_curve`` does, once a process.
-
-    Example:
-        >>> rate, distortion = rate_distortion_curve(4)
-        >>> round(rate[-1].item(), 4), round(distortion[0].item(), 4)
-        (1.9014, 0.8846)
-    """
-    return discrete_curve(*gaussian_source(levels, step))
 
 
 def effective_bits(mse: Sequence[float] | Tensor, bits: Tensor, distortion: Tensor) -> Tensor:
@@ -189,7 +196,7 @@ def effective_bits(mse: Sequence[float] | Tensor, bits: Tensor, distortion: Tens
         distortion: ``(S,)`` its distortions, falling.
 
     Example:
-        >>> rate, distortion = rate_distortion_curve(4)
+        >>> rate, distortion = discrete_curve(*gaussian_source(4))
         >>> round(effective_bits([0.1346], 30 * rate, distortion).item(), 1)
         36.6
     """

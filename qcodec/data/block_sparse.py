@@ -1,6 +1,5 @@
 """A synthetic source that is zero most of the time."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,7 @@ from qcodec.data.level_source import at_least, at_most
 from qcodec.data.source import SyntheticSource
 from qcodec.functional import nearest_level
 from qcodec.random_streams import BatchStreams
-from qcodec.rate import gaussian_source, parallel_curve, rate_distortion_curve
+from qcodec.rate import entropy, gaussian_source, parallel_curve
 
 
 @final
@@ -62,9 +61,9 @@ class BlockSparse(SyntheticSource):
 
     def entropy_bits(self) -> float:
         """Return the entropy in bits per frame: of the blocks' choice, and of the active values."""
-        choice = torch.special.entr(torch.tensor([self.active, 1 - self.active], dtype=torch.float64)).sum()
-        value = float(rate_distortion_curve(self.levels)[0][-1])
-        return self.features * (self.active * value + float(choice) / math.log(2) / self.block)
+        choice = float(entropy(torch.tensor([self.active, 1 - self.active], dtype=torch.float64)))
+        value = float(entropy(gaussian_source(self.levels)[1]))
+        return self.features * (self.active * value + choice / self.block)
 
     def rate_distortion(self) -> tuple[Tensor, Tensor]:
         """Return a lower bound of R(D), in bits per frame and squared error per value, exact for blocks of one value.

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from qcodec.data.level_source import LevelSource, at_most
+from qcodec.functional import level_value
 from qcodec.random_streams import BatchStreams
-from qcodec.rate import parallel_curve
+from qcodec.rate import entropy, parallel_curve
 
 _REACH, _POINTS = 8.0, 4001  # of the integral over a normal variable, in standard deviations
 
@@ -57,8 +58,8 @@ class LevelChain(LevelSource):
         """Draw targets ``(streams.entries, features, frames)``, each chain stationary from its first frame."""
         uniform = streams.uniform((streams.entries, self.features, self.frames))
         # what each frame's draw makes of each level before it; a chain is these maps one after the other
-        maps = torch.stack([self._index(uniform, row) for row in self.transition()], dim=-1)
-        maps[:, :, 0] = self._index(uniform[:, :, 0], self.distribution()[1]).unsqueeze(-1)
+        maps = torch.stack([self._index(uniform, row) for row in self.transition()], dim=-1).long()
+        maps[:, :, 0] = self._index(uniform[:, :, 0], self.distribution()[1]).long().unsqueeze(-1)
         length = math.isqrt(self.frames - 1) + 1  # of a part: within parts all levels go side by side
         parts = -(-self.frames // length)
         maps = torch.nn.functional.pad(maps, (0, 0, 0, parts * length - self.frames))
@@ -73,12 +74,11 @@ class LevelChain(LevelSource):
             start = within[-1][:, :, part].gather(-1, start)
         chosen = torch.stack(starts, dim=2).unsqueeze(3).expand(-1, -1, -1, length, -1)
         index = torch.stack(within, dim=3).gather(-1, chosen).flatten(2)[:, :, : self.frames]
-        return index.to(uniform.dtype) - (self.levels - 1) / 2
+        return level_value(index.to(uniform.dtype), self.levels)
 
     def entropy_bits(self) -> float:
         """Return the entropy in bits per frame, given all frames before it: that of a step of the chain."""
-        step = torch.special.entr(self.transition()).sum(1) / math.log(2)
-        return self.features * float(self.distribution()[1] @ step)
+        return self.features * float(self.distribution()[1] @ entropy(self.transition()))
 
     def rate_distortion(self) -> tuple[Tensor, Tensor]:
         """Return a lower bound of R(D), in bits per frame and squared error per value, exact at no distortion.
@@ -88,9 +88,6 @@ class LevelChain(LevelSource):
         """
         rate, distortion = _told(self)
         return self.features * rate, distortion
-
-    def _index(self, uniform: Tensor, probability: Tensor) -> Tensor:
-        return (self._level(uniform, probability) + (self.levels - 1) / 2).long()
 
 
 @lru_cache

@@ -12,7 +12,7 @@ from qcodec.data.source import SyntheticSource
 from qcodec.data.stream import SyntheticStream
 from qcodec.functional import level_value, nearest_level
 from qcodec.random_streams import BatchStreams
-from qcodec.rate import discrete_curve
+from qcodec.rate import discrete_curve, entropy, rounded_source
 
 _FRAMES, _DRAWS = 2000, 20  # of the reference line, whatever the length of the source's own draws
 
@@ -46,17 +46,16 @@ class LevelSource(SyntheticSource):
 
     def distribution(self) -> tuple[Tensor, Tensor]:
         """Return the levels and the probability of each, ``(levels,)``, float64."""
-        value = level_value(torch.arange(self.levels, dtype=torch.float64), self.levels)
-        inner = self.cumulative((value[1:] + value[:-1]) / 2)
-        return value, torch.cat([inner.new_zeros(1), inner, inner.new_ones(1)]).diff()
+        return rounded_source(self.cumulative, self.levels)
 
     def draw(self, streams: BatchStreams) -> Tensor:
         """Draw targets ``(streams.entries, features, frames)``."""
-        return self._level(streams.uniform((streams.entries, self.features, self.frames)), self.distribution()[1])
+        uniform = streams.uniform((streams.entries, self.features, self.frames))
+        return level_value(self._index(uniform, self.distribution()[1]), self.levels)
 
     def entropy_bits(self) -> float:
         """Return the entropy in bits per frame."""
-        return self.features * float(_curve(self)[0][-1])
+        return self.features * float(entropy(self.distribution()[1]))
 
     def rate_distortion(self) -> tuple[Tensor, Tensor]:
         """Return R(D): bits per frame and squared error per value, from ``(0, variance)`` to ``(entropy, 0)``."""
@@ -73,12 +72,12 @@ class LevelSource(SyntheticSource):
         rotated = (nearest_level(observation, self.levels)[1] - observation).square().mean()
         return {"zero information": float(_curve(self)[1][0]), "known rotation": float(rotated)}
 
-    def _level(self, uniform: Tensor, probability: Tensor) -> Tensor:
-        """Return the level that holds each quantile ``uniform``; by comparisons alone, as a GPU can record them."""
-        level = torch.zeros_like(uniform)
+    def _index(self, uniform: Tensor, probability: Tensor) -> Tensor:
+        """Return which level holds each quantile ``uniform``; by comparisons alone, as a GPU can record them."""
+        index = torch.zeros_like(uniform)
         for bound in probability.cumsum(0)[:-1].tolist():
-            level += uniform >= bound
-        return level_value(level, self.levels)
+            index += uniform >= bound
+        return index
 
 
 @lru_cache

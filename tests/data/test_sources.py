@@ -16,7 +16,7 @@ from qcodec.data.rounded_laplacian import RoundedLaplacian
 from qcodec.data.rounded_mixture import RoundedMixture
 from qcodec.data.stream import SyntheticStream
 from qcodec.random_streams import BatchStreams
-from qcodec.rate import effective_bits, rate_distortion_curve
+from qcodec.rate import discrete_curve, effective_bits, gaussian_source
 
 SOURCES = {
     "gaussian": RoundedGaussian(),
@@ -168,7 +168,8 @@ def test_values_of_different_levels_share_the_bits_by_their_slopes():
     bits, distortion = MixedLevels(features=2, levels=(2, 8)).rate_distortion()
     at = 0.5 * (distortion[20] + distortion[21])
     first = torch.linspace(0, float(2 * at), 4001, dtype=torch.float64)
-    both = effective_bits(first, *rate_distortion_curve(2)) + effective_bits(2 * at - first, *rate_distortion_curve(8))
+    two, eight = (discrete_curve(*gaussian_source(levels)) for levels in (2, 8))
+    both = effective_bits(first, *two) + effective_bits(2 * at - first, *eight)
     assert effective_bits([at], bits, distortion).item() == pytest.approx(both.min().item(), abs=5e-3)
 
 
