@@ -42,15 +42,13 @@ def training_folder(wanted: Path | None, recipe: str, resuming: Path | None) -> 
     if wanted is None:
         if max(int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "SLURM_NTASKS")) > 1:
             raise ValueError("several ranks were started from outside, without a common folder: give --run_dir DIR")
-        folder = _new_folder(Path("runs") / recipe)
-    else:
-        folder = wanted
-        if not _is_later_rank():
-            _take(folder)
-            if resuming is None:
-                _begin_in(folder)
-    os.environ[_INHERITED] = str(folder)
-    return folder
+        wanted = _new_folder(Path("runs") / recipe)
+    if not _is_later_rank():
+        _take(wanted)
+        if resuming is None:
+            _begin_in(wanted)
+    os.environ[_INHERITED] = str(wanted)
+    return wanted
 
 
 def _take(folder: Path) -> None:

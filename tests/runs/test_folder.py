@@ -12,7 +12,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from qcodec.runs.folder import training_folder
-training_folder(Path("run"), "recipe", None)
+training_folder(Path(sys.argv[1]) if sys.argv[1:] else None, "recipe", None)
 print("taken", flush=True)
 time.sleep(60)
 """
@@ -29,18 +29,22 @@ def begin(folder, resuming=None):
         return training_folder(folder, "recipe", resuming)
 
 
-def test_a_folder_that_another_fit_writes_to_is_refused_until_that_has_ended(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, cwd=tmp_path)
+@pytest.mark.parametrize(("words", "folder"), [(["run"], "run"), ([], "runs/recipe/0")])
+def test_a_folder_that_another_fit_writes_to_is_refused_until_that_has_ended(tmp_path, words, folder):
+    """Whether it was named, or is the next number."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, *words], stdout=subprocess.PIPE, cwd=tmp_path)
     try:
         assert process.stdout.readline() == b"taken\n"
-        with pytest.raises(ValueError, match=r"another fit is writing to .*run: wait until it ends, or give another"):
-            begin(tmp_path / "run")
+        with pytest.raises(
+            ValueError, match=rf"another fit is writing to .*{folder}: wait until it ends, or give another"
+        ):
+            begin(tmp_path / folder)
         begin(tmp_path / "other")
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
-    assert begin(tmp_path / "run") == tmp_path / "run"  # the lock of a process that was killed is none
+    assert begin(tmp_path / folder) == tmp_path / folder  # the lock of a process that was killed is none
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_begins_anew_and_keeps_its_table(tmp_path, caplog):
