@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 # By their ending, in lower case: the formats that libsndfile reads and people keep recordings in.
@@ -12,18 +13,18 @@ _NOT_READ = (".m4a", ".aac", ".webm", ".mp4", ".mka", ".wma", ".ape", ".wv", ".a
 _log = logging.getLogger(__name__)
 
 
-def files_below(folder: Path, suffixes: Sequence[str] = AUDIO_SUFFIXES) -> Iterator[str]:
+def files_below(folder: Path, suffixes: Sequence[str] = AUDIO_SUFFIXES) -> list[str]:
     """Find the files in a folder, and in all folders below it, whose names end in one of ``suffixes``.
 
     Links to folders are followed, each folder once. Files and folders whose names begin with a dot are left out: they
     are a system's own, such as the ``._a.flac`` that macOS puts beside ``a.flac``. Audio of a kind that cannot be read
-    is counted in one warning where audio is looked for.
+    is counted in one warning where audio is looked for, the first time.
 
     Args:
         folder: Where to look.
         suffixes: Endings in lower case; a name may have them in upper case.
 
-    Yields:
+    Returns:
         Paths below the folder, in the order of their names.
     """
     found, other = [], []
@@ -44,8 +45,14 @@ def files_below(folder: Path, suffixes: Sequence[str] = AUDIO_SUFFIXES) -> Itera
             elif ending in _NOT_READ:
                 other.append(ending)
     if other and suffixes == AUDIO_SUFFIXES:
-        _log.warning(
-            "%s holds %d files that are left out, as %s cannot be read: convert them first, for example with "
-            "ffmpeg -i a%s a.flac", folder, len(other), ", ".join(sorted(set(other))), other[0],
-        )  # fmt: skip
-    yield from sorted(found)
+        _tell(folder, len(other), tuple(sorted(set(other))))
+    return sorted(found)
+
+
+@lru_cache(maxsize=4096)
+def _tell(folder: Path, count: int, endings: tuple[str, ...]) -> None:
+    """Say once in a process what is left out: a data set is looked through for each of its splits."""
+    _log.warning(
+        "%s holds %d files that are left out, as %s cannot be read: convert them first, for example with "
+        "ffmpeg -i a%s a.flac", folder, count, ", ".join(endings), endings[0],
+    )  # fmt: skip

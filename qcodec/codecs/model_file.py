@@ -146,7 +146,7 @@ def _read_own(source: Path, trust: Sequence[str]) -> ModelFile:
         raise ValueError(
             f"{source} is damaged, or was not written by `qcodec export` ({type(error).__name__})"
         ) from None
-    if metadata.get(_DIGEST, _digest(tensors)) != _digest(tensors):
+    if _DIGEST in metadata and metadata[_DIGEST] != _digest(tensors):
         raise ValueError(f"{source} is damaged: the checksum of its tensors is wrong: give a copy, or export it again")
     extras = {name.removeprefix(_EXTRA): value for name, value in tensors.items() if name.startswith(_EXTRA)}
     state = {name: value for name, value in tensors.items() if not name.startswith(_EXTRA)}

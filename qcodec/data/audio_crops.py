@@ -194,7 +194,7 @@ class CropSource(Dataset[CropBatch]):
                 fault = reading_fault(file.path, error)
             try:  # where its header says more than it holds: of what it holds
                 return self._read(replace(file, frames=_real_length(file.path)), draw, crop)
-            except (OSError, ValueError, soundfile.SoundFileError):
+            except (OSError, soundfile.SoundFileError):
                 self._swap(draw, fault, faults)
 
     def _read(self, file: AudioFile, draw: _Draw, crop: Samples) -> None:
@@ -223,7 +223,11 @@ class CropSource(Dataset[CropBatch]):
 
 @lru_cache(maxsize=4096)
 def _real_length(path: str) -> int:
-    return stream_length(Path(path))
+    """Return how many samples a file holds, 0 for a damaged one; once, as it takes reading all of it."""
+    try:
+        return stream_length(Path(path))
+    except (OSError, ValueError):
+        return 0
 
 
 @lru_cache(maxsize=4)

@@ -133,7 +133,9 @@ def test_the_files_of_a_folder_are_found_by_one_rule(tmp_path, caplog):
     (tmp_path / "in/link").symlink_to(tmp_path / "in/deep")
     (tmp_path / "in/loop").symlink_to(tmp_path / "in")
     with caplog.at_level(logging.WARNING):
-        assert list(files_below(tmp_path / "in")) == ["a.flac", "b.WAV", "deep/d.mp3"]
+        for _ in range(2):
+            assert list(files_below(tmp_path / "in")) == ["a.flac", "b.WAV", "deep/d.mp3"]
+    assert len(caplog.messages) == 1
     assert "holds 2 files that are left out, as .aac, .m4a cannot be read: convert them first" in caplog.text
     caplog.clear()
     assert not list(files_below(tmp_path / "in", (".qc",)))

@@ -58,8 +58,7 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
             the way round it.
         OSError: Where the file cannot be opened.
     """
-    if Path(path).is_file():
-        check_zip(Path(path))
+    check_zip(Path(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
