@@ -34,6 +34,7 @@ whitening = Whitening(2, eps=1e-3)
 torch.save((started.state_dict(), diversity.detach(), gradient, whitening.state_dict(), white), f"more{rank}.pt")
 distributed.barrier()  # a rank that left while the other still listens would abort it at its end
 distributed.destroy_process_group()
+os._exit(0)  # all is written: PyTorch's threads at times abort while Python is torn down
 """
 
 
