@@ -28,13 +28,14 @@ commands:
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
   zoo [NAME...] [--markdown]            list the quantizers, estimators, codebooks and rate allocators
+  check PART                            ask a quantizer of your own, or a part of one, what it must answer
 
 FILE is a run's folder, its checkpoint, or what `export` wrote. `qcodec COMMAND --help` tells more.
 QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
 # each a module of this package, with a function of that name
-_OTHERS = ("recipes", "export", "encode", "decode", "tables", "evaluate", "data", "report", "zoo")
+_OTHERS = ("recipes", "export", "encode", "decode", "tables", "evaluate", "data", "report", "zoo", "check")
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,9 +1,7 @@
 """What every quantizer must answer, with every estimator, codebook and allocator that it can take."""
 
-import copy
 import itertools
 import math
-import pickle
 import re
 
 import pytest
@@ -65,9 +63,8 @@ from qcodec import (
     residual_fsq,
     residual_vq,
 )
-from qcodec.quantizers.position import frames_from
-from qcodec.quantizers.rebuild import build, settings_of
-from qcodec.random_streams import BatchStreams, drawing_from
+from qcodec.conformance.check import QUESTIONS
+from qcodec.conformance.question import Case, answers
 from qcodec.schedules import Cosine, Exponential
 
 GRADIENT = {
@@ -203,6 +200,13 @@ def quantizer(request):
     return QUANTIZERS[request.param]()
 
 
+@pytest.mark.parametrize("make", QUANTIZERS.values(), ids=QUANTIZERS)
+def test_every_quantizer_answers_all_questions(make):
+    for answer in answers(QUESTIONS, Case(make)):
+        assert answer.verdict != "no", answer
+        assert "every seed starts with the same" not in answer.found, answer
+
+
 def ask(quantizer, z, **settings):
     """Call a quantizer as a codec does, with features; here they are the embedding itself."""
     return quantizer(z, features=z, **settings)
@@ -214,98 +218,10 @@ def embedding(dtype=torch.float32):
     return z.to(dtype)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_decoding_the_codes_gives_the_decoder_input_of_evaluation_bit_for_bit(quantizer, dtype):
-    output = ask(quantizer.eval(), embedding(dtype))
-    assert torch.equal(quantizer.decode(output.codes).to(dtype), output.z_hat)
-    assert torch.equal(output.z_q, output.z_hat)
-
-
-def test_outputs_have_the_promised_shapes_and_types(quantizer):
-    z = embedding()
-    output = ask(quantizer, z)
-    assert output.z_hat.shape == output.z_q.shape == z.shape
-    assert output.codes.shape == (3, len(quantizer.code_sizes(8)), 40)
-    assert output.codes.dtype == torch.int64
-    assert output.bits.shape == (3, 40)
-    assert all(loss.shape == (3,) for loss in output.losses.values())
-    assert not output.z_q.requires_grad
-
-
-@pytest.mark.parametrize("train", [True, False])
-def test_codes_are_below_their_sizes_and_bits_count_what_is_sent_and_how_much_that_is(quantizer, train):
-    output = ask(quantizer.train(train), embedding())
-    sizes = torch.tensor(quantizer.code_sizes(8))
-    assert (output.codes.amax((0, 2)) < sizes).all()
-    expected = ((output.codes >= 0) * sizes.double().log2()[:, None]).sum(1).float()
-    if quantizer.allocator is not None and quantizer.allocator.per_frame:
-        expected[: 2 if train else 3] += math.log2(3)  # the last clip has full depth in training
-    torch.testing.assert_close(output.bits, expected)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_are_finite_and_reach_the_embedding_also_at_ties(quantizer, dtype):
-    z = embedding(dtype).requires_grad_()
-    output = ask(quantizer.train(), z)
-    (output.z_hat.float().square().sum() + sum(loss.sum() for loss in output.losses.values())).backward()
-    assert z.grad.isfinite().all()
-    assert z.grad.abs().sum() > 0
-
-
-def test_gradients_are_finite_at_zero_error(quantizer):
-    z = ask(quantizer, embedding()).z_q.requires_grad_()
-    ask(quantizer.train(), z).z_hat.sum().backward()
-    assert z.grad.isfinite().all()
-
-
 def test_training_gives_the_quantized_value_if_the_quantizer_says_that_it_is_exact(quantizer):
     output = ask(quantizer.train(), embedding().requires_grad_())
     if not isinstance(quantizer, Identity):  # exact for float32 alone
         assert torch.equal(output.z_hat, output.z_q) == quantizer.exact
-
-
-def test_a_quantizer_whose_entries_are_independent_treats_them_apart(quantizer):
-    if not quantizer.entries_independent:
-        return
-    z = embedding().requires_grad_()
-    weights = torch.randn(z.shape, generator=torch.Generator().manual_seed(1))
-    twin, state = copy.deepcopy(quantizer.train()), torch.get_rng_state()
-    streams, own = BatchStreams(len(z), "cpu"), BatchStreams(1, "cpu")
-    streams.start(range(len(z)))
-    own.start([0])
-    with drawing_from(streams):
-        whole = quantizer(z)
-    (together,) = torch.autograd.grad((whole.z_hat * weights).sum(), z)
-    with drawing_from(own):
-        first = twin(z[:1])
-    (alone,) = torch.autograd.grad((first.z_hat * weights[:1]).sum(), z)
-    assert torch.allclose(together[:1], alone[:1], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(whole.z_hat[:1], first.z_hat, rtol=1e-6, atol=1e-6)
-    assert torch.equal(whole.codes[:1], first.codes)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not list(quantizer.parameters())
-
-
-def test_in_evaluation_two_ranks_agree_with_one_process_that_sees_both_batches(quantizer):
-    z = embedding()
-    quantizer.eval()
-    whole, parts = ask(quantizer, z), [ask(quantizer, z[:1]), ask(quantizer, z[1:])]
-    for name in ("z_hat", "codes", "bits", "z_q"):
-        torch.testing.assert_close(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
-    for name, loss in whole.losses.items():
-        torch.testing.assert_close(torch.cat([part.losses[name] for part in parts]), loss)
-
-
-def test_survives_pickling_and_a_round_trip_of_its_state_and_settings(quantizer):
-    z = embedding()
-    ask(quantizer, z)
-    twin, built = pickle.loads(pickle.dumps(quantizer)), build(settings_of(quantizer))
-    expected = ask(quantizer.eval(), z)
-    for other in (twin, built):
-        other.load_state_dict(quantizer.state_dict())
-        found = ask(other.eval(), z)
-        assert torch.equal(found.codes, expected.codes)
-        assert torch.equal(found.z_hat, expected.z_hat)
 
 
 def test_two_seeds_start_apart_and_equal_seeds_alike_in_all_that_is_drawn(quantizer):
@@ -348,48 +264,6 @@ def test_a_rate_dial_lowers_the_bits_or_is_refused_by_a_quantizer_of_one_rate(qu
     assert torch.equal(quantizer.decode(output.codes), output.z_hat)
     with pytest.raises(ValueError, match=r"level=1\.0 has no meaning in training"):
         ask(quantizer.train(), z, level=1.0)
-
-
-def test_decisions_made_once_give_the_depths_of_every_level(quantizer):
-    if quantizer.allocator is None:
-        return
-    z, allocator, count = embedding(), quantizer.eval().allocator, len(quantizer.code_sizes(8))
-    levels = allocator.levels(count, 4)
-    decisions = allocator.decisions(z, count, z, levels)
-    for level in (*levels, None):
-        sent = (ask(quantizer, z, level=level).codes >= 0).sum(1)
-        assert torch.equal(allocator.depth(decisions, count, level, levels), sent)
-    assert list(levels) == sorted(levels)
-
-
-def test_what_is_sent_of_a_frame_is_a_number_of_leading_codes_and_never_none(quantizer):
-    sent = (ask(quantizer.eval(), embedding()).codes >= 0).long()
-    assert (sent.diff(dim=1) <= 0).all()
-    assert (sent[:, 0] == 1).all()
-
-
-def test_what_is_deployed_acts_as_the_quantizer_does_in_evaluation(quantizer):
-    z = embedding()
-    ask(quantizer, z)
-    quantizer.eval()
-    deployed = quantizer.deployed()
-    assert torch.equal(ask(deployed, z).z_hat, ask(quantizer, z).z_hat)
-    assert deployed.deployed() is deployed
-    assert quantizer.decoder_identity().keys() == deployed.decoder_identity().keys()
-
-
-def test_frames_beyond_the_receptive_field_do_not_matter(quantizer):
-    z = embedding()
-    quantizer.eval()
-    field = quantizer.receptive_field
-    if quantizer.allocator is not None:
-        beside = quantizer.allocator.receptive_field
-        field = type(field)(max(field.left, beside.left), max(field.right, beside.right))
-    first, last = 20 - field.left, 21 + field.right
-    whole = ask(quantizer, z).codes[..., 20]
-    with frames_from(first):
-        part = ask(quantizer, z[..., first:last]).codes[..., 20 - first]
-    assert torch.equal(whole, part)
 
 
 @pytest.mark.parametrize("make", GRADIENT.values(), ids=list(GRADIENT))
