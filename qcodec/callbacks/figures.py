@@ -13,6 +13,7 @@ from torch import Tensor
 
 from qcodec.atomic_write import atomic_write
 from qcodec.callbacks.audio_codec import audio_codec
+from qcodec.callbacks.probe import Probe
 from qcodec.codecs.base import AudioCodec
 from qcodec.figures.style import MUTED, SMALL
 from qcodec.quantizers.checks import check_is
@@ -37,14 +38,14 @@ class ProbeFigure(ABC):
 
 @final
 class ProbeFigures(Callback):
-    """Draws figures of the first clips of the first validation batch, the same clips at each validation.
+    """Draws figures of the first clips of the validation data, the same at each validation.
 
     The figures go to the folder ``pictures`` of the run, where ``qcodec report`` finds them, and to every logger that
     takes images (has ``log_image``), with the number of updates on them. For tasks with an ``AudioCodec`` as ``codec``.
 
     Args:
         figures: What is drawn.
-        clips: Number of clips, at most those of a batch.
+        clips: Number of clips.
 
     Raises:
         ValueError: For fewer than one clip or no figure; in a fit of another task, or for a name that is drawn twice.
@@ -56,7 +57,7 @@ class ProbeFigures(Callback):
         for index, figure in enumerate(figures):
             check_is(figure, ProbeFigure, f"figures[{index}]")
         self.figures, self.clips = list(figures), clips
-        self._probe: Tensor | None = None
+        self._probe = Probe(clips)
 
     def on_validation_batch_end(
         self,
@@ -67,13 +68,18 @@ class ProbeFigures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the clips of the first batch, and draw."""
-        if batch_idx or trainer.sanity_checking or not trainer.is_global_zero:
-            return
+        """Keep the first clips."""
+        audio_codec(pl_module, "ProbeFigures")
+        self._probe.collect(trainer, batch)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw."""
         codec = audio_codec(pl_module, "ProbeFigures")
-        self._probe = batch[: self.clips] if self._probe is None else self._probe
+        clips = None if trainer.sanity_checking else self._probe.clips()
+        if clips is None:
+            return
         with torch.no_grad():
-            drawn = [(name, figure) for each in self.figures for name, figure in each.draw(codec, self._probe).items()]
+            drawn = [(name, figure) for each in self.figures for name, figure in each.draw(codec, clips).items()]
         for name in (name for name, count in Counter(name for name, _ in drawn).items() if count > 1):
             raise ValueError(f"two figures are called {name!r}: give each a name of its own")
         loggers: list[Any] = [logger for logger in trainer.loggers if hasattr(logger, "log_image")]

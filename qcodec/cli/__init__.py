@@ -26,6 +26,7 @@ commands:
   evaluate AUDIO --checkpoint FILE...   mel distance against kbps, from the sizes of real files
   tables IN OUT --checkpoint FILE       fit entropy-coding tables to recordings, into a model's file
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
+  dashboard RUN... [--entity NAME]      build a W&B workspace and report of runs, as JSON or in an account
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
   zoo [NAME...] [--markdown]            list the quantizers, estimators, codebooks and rate allocators
   check PART                            ask a quantizer of your own, or a part of one, what it must answer
@@ -35,7 +36,7 @@ QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
 # each a module of this package, with a function of that name
-_OTHERS = ("recipes", "export", "encode", "decode", "tables", "evaluate", "data", "report", "zoo", "check")
+_OTHERS = ("recipes", "export", "encode", "decode", "tables", "evaluate", "data", "report", "dashboard", "zoo", "check")
 
 
 def main(args: Sequence[str] | None = None) -> int:

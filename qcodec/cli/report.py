@@ -10,7 +10,10 @@ def report(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="qcodec report", description="Write report.html, figures/*.png and summary.csv from run folders."
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that `qcodec fit` wrote")
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN",
+        help="a folder that `qcodec fit` wrote, or one of anybody's offline W&B runs, such as wandb/offline-run-*",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder to write to; the first run's if left out")
     parser.add_argument(
         "--compare", nargs=2, action="append", default=[], metavar=("A", "B"),

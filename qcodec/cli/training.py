@@ -192,6 +192,12 @@ class RunFolderCLI(LightningCLI):
             enable_version_counter=False,
         )
 
+    def before_fit(self) -> None:
+        """Give all settings to the loggers."""
+        settings = yaml.safe_load((self.run_dir / CONFIG).read_text(encoding="utf-8"))
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams(settings)
+
     def after_fit(self) -> None:
         """Print where the results are."""
         if self.trainer.is_global_zero and self.trainer.global_step == self._begins_at > 0:

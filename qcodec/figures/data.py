@@ -33,8 +33,14 @@ class Curve:
         return filled.min(axis=0), np.asarray(np.median(filled, axis=0), dtype=np.float64), filled.max(axis=0)
 
     @property
+    def spread(self) -> str:
+        """Return in words what ``range`` is."""
+        most = len(self.values)
+        return f"lines: median of up to {most} seeds; bands: least to greatest" if most > 1 else "one seed"
+
+    @property
     def last(self) -> float:
-        """Return the median over seeds at the last logged step."""
+        """Return the middle of ``range`` at the last logged step."""
         return float(self.range()[1][-1])
 
     def fate(self) -> str:
@@ -47,6 +53,25 @@ class Curve:
             return f"{some}diverged at update {when[0]:,.0f}"
         some = "all" if len(when) == len(self.diverged_at) else f"{len(when)} of {len(self.diverged_at)}"
         return f"{some} diverged, from {when.min():,.0f} on"
+
+
+class MeanCurve(Curve):
+    """A curve of the mean over seeds, with its standard error, for runs of which seeds are a sample."""
+
+    def range(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return mean minus standard error, mean, and mean plus standard error over the seeds that have a value."""
+        number = np.maximum((~np.isnan(self.values)).sum(axis=0), 1)
+        known = np.where(np.isnan(self.values), 0.0, self.values)
+        mean = np.where(np.isnan(self.values).all(axis=0), np.nan, known.sum(axis=0) / number)
+        squares = np.where(np.isnan(self.values), 0.0, (self.values - mean) ** 2).sum(axis=0)
+        error = np.sqrt(squares / np.maximum(number - 1, 1) / number)
+        return mean - error, mean, mean + error
+
+    @property
+    def spread(self) -> str:
+        """Return in words what ``range`` is."""
+        most = len(self.values)
+        return f"lines: mean of N = {most} or fewer runs; bands: its standard error" if most > 1 else "N = 1"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from qcodec.figures.data import Curve
+from qcodec.figures.data import Curve, MeanCurve
 from qcodec.runs.read import Run
 
 
@@ -22,17 +22,22 @@ class Drawn:
 def curves_of(run: Run, metric: str) -> dict[str, Curve]:
     """Return the curves of those systems that logged a number of the metric, or diverged before they did."""
     curves = {}
+    kind = MeanCurve if run.description.spread == "standard error" else Curve
     for system, series in run.metrics.get(metric, {}).items():
-        curve = Curve(series.steps, series.values, run.diverged(system))
+        curve = kind(series.steps, series.values, run.diverged(system))
         if curve.diverged or not np.isnan(series.values).all():
             curves[system] = curve
     return curves
 
 
+def spread_in_words(curves: Mapping[str, Curve]) -> str:
+    """Return what lines and bands of curves are, as it stands in the figure."""
+    return max(curves.values(), key=lambda curve: len(curve.values)).spread
+
+
 def seeds_in_words(curves: Mapping[str, Curve]) -> str:
     """Return how the seeds of curves are drawn, for a caption."""
-    most = max(len(curve.values) for curve in curves.values())
-    text = f"; lines: median over seeds, bands: least to greatest of up to {most} seeds" if most > 1 else "; one seed"
+    text = f"; {spread_in_words(curves)}"
     if any(curve.diverged for curve in curves.values()):
         text += "; a seed that has diverged counts as infinite once it is no number, arrow heads leave the axis"
     return text

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qcodec.figures.data import Axis, Curve, fit_axis
-from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words
+from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words, spread_in_words
 from qcodec.figures.stacked import Panel, stacked
 from qcodec.runs.read import Run
 
@@ -18,7 +18,7 @@ def draw(run: Run) -> Iterator[Drawn]:
     mel, ma_e = curves_of(run, "mel"), curves_of(run, "ma_e")
     if mel and max(len(mel), len(ma_e)) <= _MOST_RUNS:
         title = "Mel loss and mean absolute embedding in training"
-        note = "each point is a mean over the updates since the one before"
+        note = spread_in_words(mel) + "; each point is a mean over the updates since the one before"
         note += "; cross: diverged and stopped" if any(curve.diverged for curve in mel.values()) else ""
         figure = mel_and_embedding(mel, ma_e, title=title, note=note)
         yield Drawn("figure8", f"{title}, as Figure 8 of arXiv 2502.04770{seeds_in_words(mel)}.", figure)

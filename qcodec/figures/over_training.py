@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from qcodec.figures import style as style
 from qcodec.figures.curves import draw_curve, panel
 from qcodec.figures.data import Axis, Curve, fit_axis, over_epochs
-from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words
+from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words, spread_in_words
 from qcodec.runs.read import FloatArray, Run
 from qcodec.runs.schema import Bound, Metric
 
@@ -75,10 +75,12 @@ def over_training(
     end = max(float(curve.updates[-1]) for curve in scaled.values()) or 1.0
     layout = _in_one_panel if len(curves) <= MOST_LINES else _in_panels
     figure = layout(scaled, axis, end, references, bound, (xlabel, ylabel))
-    note = "coloured: the system named, with its last value (red: diverged); grey: all others"
-    if references:
+    note = spread_in_words(curves)
+    if len(curves) > MOST_LINES:
+        note += "; coloured: the system named, with its last value (red: diverged); grey: all others"
+    if references and len(curves) > MOST_LINES:
         note += "; dashed: " + ", ".join(f"{name} ({value:.3g})" for name, value in references.items())
-    style.titled(figure, title, "" if len(curves) <= MOST_LINES else note)
+    style.titled(figure, title, note)
     return figure
 
 

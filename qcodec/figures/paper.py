@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from qcodec.figures.data import fit_axis, over_epochs
-from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words
+from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words, spread_in_words
 from qcodec.figures.stacked import Panel, stacked
 from qcodec.runs.read import Run
 
@@ -32,4 +32,7 @@ def draw(run: Run) -> Iterator[Drawn]:
             lines = run.description.references if described.distortion else {}
             panels += [Panel(described.label, curves, fit_axis(curves, lines), lines)] if curves else []
         title = f"Systems of Figure {name[-1]} in arXiv 2502.04770"
-        yield Drawn(name, f"{title}{seeds_in_words(shown['mse'])}.", stacked(panels, title=title, xlabel=xlabel))
+        note = spread_in_words(shown["mse"])
+        yield Drawn(
+            name, f"{title}{seeds_in_words(shown['mse'])}.", stacked(panels, title=title, note=note, xlabel=xlabel)
+        )

@@ -15,7 +15,8 @@ from qcodec.report.comparison import compare
 from qcodec.report.summary import Table, summary
 from qcodec.runs.pool_seeds import pool_seeds
 from qcodec.runs.read import Run, read_run, side_by_side
-from qcodec.runs.schema import PICTURES
+from qcodec.runs.schema import PICTURES, RUN
+from qcodec.runs.wandb_offline import offline_files, read_offline
 
 # What each kind of run has; a run of any other kind has the general figures.
 FIGURES: dict[str, Sequence[Callable[[Run], Iterator[Drawn]]]] = {
@@ -35,7 +36,7 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
     Files are replaced one by one once all are made, so that the old report remains where anything fails.
 
     Args:
-        runs: Run folders; may still be written.
+        runs: Run folders, or those of offline W&B runs of anybody's; may still be written.
         output: Folder of the report, made where it does not exist.
         pairs: Two names each of systems to compare seed by seed, also in ``comparisons.txt``.
 
@@ -48,12 +49,10 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
     """
     if not runs:
         raise ValueError("there is no run to report on: name one or more run folders")
-    read = _distinct([read_run(Path(folder)) for folder in runs], runs)
+    read, runs = _read(runs)
     together = side_by_side(pool_seeds(read), ", ".join(run.name for run in read))
     table, comparisons = summary(together), compare(together, pairs)
-    figures: list[page.Picture] = []
-    for draw in FIGURES.get(together.description.kind, general.FIGURES):
-        figures += [page.Picture(each.name, each.caption, _png(each.figure)) for each in draw(together)]
+    figures = [page.Picture(each.name, each.caption, _png(each.figure)) for each in drawn_figures(together)]
     for run, folder in zip(read, runs, strict=True):
         for path in sorted(Path(folder, PICTURES).glob("[!.]*.png")):
             if path.is_symlink():  # it may lead to what is not the run's to show
@@ -68,6 +67,23 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
         with atomic_write(output / name) as file:
             file.write(content)
     return output / "report.html"
+
+
+def drawn_figures(run: Run) -> Iterator[Drawn]:
+    """Draw the figures that runs of its kind have."""
+    for draw in FIGURES.get(run.description.kind, general.FIGURES):
+        yield from draw(run)
+
+
+def _read(folders: Sequence[Path]) -> tuple[list[Run], list[Path]]:
+    """Read run folders, and what is of W&B as one run of all its parts; return the folders of the runs too."""
+    offline = {folder: offline_files(folder) for folder in map(Path, folders) if not (folder / RUN).is_file()}
+    files = [path for found in offline.values() for path in found]
+    own = [Path(folder) for folder in folders if not offline.get(Path(folder))]
+    read = _distinct([read_run(folder) for folder in own], own)
+    if not files:
+        return read, own
+    return [*read, read_offline(files)], [*own, next(folder for folder, found in offline.items() if found)]
 
 
 def _distinct(read: Sequence[Run], folders: Sequence[Path]) -> list[Run]:

@@ -5,7 +5,7 @@ import functools
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def _common_description(runs: Sequence[Run]) -> RunDescription:
     rank = dict.fromkeys(name for each in (first, *others) for name in each.rank)
     same = all((other.bound, other.references) == (first.bound, first.references) for other in others)
     known = first if same else RunDescription(first.kind)
-    return RunDescription(first.kind, tuple(stated.values()), tuple(rank), known.bound, known.references)
+    return replace(known, metrics=tuple(stated.values()), rank=tuple(rank), spread=first.spread)
 
 
 def _rows(path: Path) -> tuple[list[dict[str, float]], int]:

@@ -66,6 +66,7 @@ class RunDescription:
         rank: Metrics that systems are ranked by: the first of them that was logged.
         bound: R(D) of the data; ``None`` where it is not known.
         references: Distortions of schemes that need no training, by name, drawn as lines.
+        spread: What lines and bands are: median and ``range`` over seeds, or mean and ``standard error``.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class RunDescription:
     rank: tuple[str, ...] = ()
     bound: Bound | None = None
     references: Mapping[str, float] = field(default_factory=dict)
+    spread: Literal["range", "standard error"] = "range"
 
     def metric(self, name: str) -> Metric:
         """Return what is stated of a metric, or one that is called by its name where nothing is."""

@@ -67,7 +67,7 @@ class SurrogateTask(LightningModule):
         divergence_ma_e: float = 100.0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)
         self.automatic_optimization = False
         _check_systems(systems, seeds)
         if not divergence_ma_e > 0:

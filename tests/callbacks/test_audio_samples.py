@@ -44,9 +44,19 @@ def test_the_same_clips_are_logged_at_each_validation_and_the_originals_once():
 
 
 def test_nothing_is_computed_for_loggers_that_take_no_audio(tmp_path):
-    task, samples = make_task(), AudioSamples()
-    fit(task, updates=5, logger=MetricsCSV(tmp_path), callbacks=[samples])
-    assert samples._probe is None
+    task = make_task()
+    counted = []
+    task.codec.register_forward_hook(lambda *_: counted.append(task.codec.training))
+    fit(task, updates=5, logger=MetricsCSV(tmp_path), callbacks=[AudioSamples()])
+    assert counted.count(False) == 2  # the two held-out batches
+
+
+def test_as_many_clips_as_wanted_are_taken_from_several_batches():
+    listener = Listener()
+    fit(make_task(), updates=5, logger=listener, callbacks=[AudioSamples(clips=5)])
+    original = next(clips for key, _, clips, _ in listener.audio if key == "original")
+    expected = torch.cat([batch(1000), batch(1001)[:2]])[:, 0].numpy()
+    np.testing.assert_array_equal(np.stack(original), expected)
 
 
 def test_the_projects_own_logger_keeps_sound_and_picture(tmp_path, monkeypatch):
