@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,11 @@ import yaml
 from numpy.typing import NDArray
 
 from qcodec.runs.read import read_table
-from qcodec.runs.schema import CONFIG, RunDescription, read_description
+from qcodec.runs.schema import CONFIG, DIVERGED, RunDescription, read_description
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from qcodec.codecs.base import AudioCodec
 
 
@@ -42,6 +44,31 @@ class LoadedRun:
         ``pandas.DataFrame(run.metrics)`` is a table of it.
         """
         return read_table(self.path)
+
+    def figure(self, metric: str) -> "Figure":
+        """Draw a metric of all systems over training, as in the report.
+
+        Raises:
+            ValueError: For a metric that was not logged; those that were are named.
+        """
+        from qcodec.figures.over_training import draw
+        from qcodec.runs.read import read_run
+
+        run = read_run(self.path)
+        if metric not in run.metrics:
+            raise ValueError(f"{metric!r} was not logged in {self.path}: there are {', '.join(run.metrics)}")
+        alone = replace(run, metrics={name: run.metrics[name] for name in (metric, DIVERGED) if name in run.metrics})
+        return next(draw(alone)).figure
+
+    def report(self, *pairs: Sequence[str]) -> Path:
+        """Write the run's report into its folder, as ``qcodec report``, and return the path of the page.
+
+        Args:
+            *pairs: Two names each of systems to compare seed by seed.
+        """
+        from qcodec.report.write import write_report
+
+        return write_report([self.path], self.path, pairs)
 
     def codec(self, trust: Sequence[str] = ()) -> "AudioCodec":
         """Load the trained codec of a run on audio: ``encode(audio)`` gives codes, ``decode(codes)`` audio.

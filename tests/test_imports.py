@@ -41,7 +41,7 @@ LAYERS = {
         "atomic_write", "audio", "bitstream", "callbacks", "codecs", "conformance", "dashboards", "data", "evaluation",
         "figures", "quantizers", "report", "runs",
     },
-    "api": {"cli", "codecs", "runs"},
+    "api": {"cli", "codecs", "figures", "report", "runs"},
     "__init__": {"api", "codecs", "quantizers"},
     "__main__": {"cli"},
 }  # fmt: skip

@@ -31,7 +31,8 @@ commands:
   zoo [NAME...] [--markdown]            list the quantizers, estimators, codebooks and rate allocators
   check PART                            ask a quantizer of your own, or a part of one, what it must answer
 
-FILE is a run's folder, its checkpoint, or what `export` wrote. `qcodec COMMAND --help` tells more.
+FILE is a run's folder, its checkpoint, or what `export` wrote. `qcodec COMMAND --help` tells more,
+`qcodec fit --config RECIPE --help` the recipe's settings.
 QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
@@ -86,6 +87,12 @@ def _dispatch(arguments: list[str]) -> int:
     elif command in _OTHERS:
         getattr(import_module(f"qcodec.cli.{command}"), command)(rest)
     elif command in _TRAINING:
+        from qcodec.cli.training_help import print_help, wants_help
+
+        if wants_help(rest):
+            print_help(command, rest)
+            return 0
+        rest = ["--help" if word == "--help.trainer" else word for word in rest]
         from qcodec.cli.training import train
 
         train(command, rest)

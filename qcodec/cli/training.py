@@ -22,20 +22,20 @@ from qcodec.atomic_write import atomic_write
 from qcodec.callbacks.checkpoint_files import CheckpointFiles
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.predictions import PredictionWriter
-from qcodec.callbacks.progress import ProgressLine
+from qcodec.callbacks.progress import progress
 from qcodec.callbacks.signals import SignalsBetweenUpdates, signals_given_back
 from qcodec.cli.config_errors import innermost
 from qcodec.cli.model import find_users_modules
+from qcodec.cli.recipe_words import find_recipes
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, run_of, shared_folder, training_folder
 from qcodec.runs.grids import expand_grids
-from qcodec.runs.recipes import find_recipe, short_name
-from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, read_description, write_description
+from qcodec.runs.read import read_table
+from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, write_description
 from qcodec.runs.settings_history import resumed_settings
 
 _GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
 set_loader(_GRIDS, lambda text: expand_grids(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
-_MOST_VALUES = 1_000_000  # of a recipe's settings
 _log = logging.getLogger(__name__)
 _TABLES = {"fit": METRICS, "validate": "validate.csv", "test": "test.csv", "predict": "predict.csv"}
 
@@ -46,13 +46,15 @@ def train(command: str, arguments: Sequence[str]) -> Path:
     Raises:
         ValueError: For arguments or a recipe that cannot be used, in one line.
     """
-    words, recipe = _find_recipes(arguments)
+    quiet = "--quiet" in arguments
+    words, recipe = find_recipes([word for word in arguments if word != "--quiet"])
     find_users_modules()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):  # the devices, advertising, and each seed that is set
+        logging.getLogger(name).setLevel(logging.WARNING)
     with shared_folder(), signals_given_back(), warnings.catch_warnings():
         _ignore_warnings_that_do_not_apply()
         try:
-            return RunFolderCLI(command, words, recipe).run_dir
+            return RunFolderCLI(command, words, recipe, quiet).run_dir
         except (ArgumentError, ValueError, MisconfigurationException) as error:
             raise ValueError(innermost(str(error))) from error
         except (RuntimeError, MemoryError) as error:
@@ -85,9 +87,11 @@ class RunFolderCLI(LightningCLI):
         command: Lightning's subcommand.
         words: Its arguments.
         recipe: Short name of the recipe, ``+`` and those of what goes on top of it, which names new run folders.
+        quiet: Whether progress and the last line are left out.
     """
 
-    def __init__(self, command: str, words: Sequence[str], recipe: str) -> None:
+    def __init__(self, command: str, words: Sequence[str], recipe: str, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.recipe, self.run_dir, self._begins_at = recipe, Path(), 0
         parsers = {name: {"exit_on_error": False, "parser_mode": _GRIDS} for name in self.subcommands()}
         super().__init__(
@@ -169,8 +173,10 @@ class RunFolderCLI(LightningCLI):
         for callback in callbacks:
             if isinstance(callback, ModelCheckpoint):
                 callback.dirpath = callback.dirpath or str(self.run_dir / CHECKPOINTS)
-        if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
-            callbacks.append(ProgressLine())
+        if self.quiet:
+            kwargs["enable_progress_bar"] = False
+        elif config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+            callbacks.append(progress())
         if config.enable_checkpointing is not False and not any(map(_keeps_last, callbacks)):
             callbacks.append(self._checkpoint())
         if self.subcommand == "fit":
@@ -199,36 +205,19 @@ class RunFolderCLI(LightningCLI):
             logger.log_hyperparams(settings)
 
     def after_fit(self) -> None:
-        """Print where the results are."""
-        if self.trainer.is_global_zero and self.trainer.global_step == self._begins_at > 0:
-            settings = (
-                f"--trainer.max_epochs {self.trainer.max_epochs} and --trainer.max_steps {self.trainer.max_steps}"
-            )
-            print(f"{self.run_dir}: ended at update {self._begins_at} already, by {settings}: give more to go on")
-        elif self.trainer.is_global_zero and not self.config[str(self.subcommand)].trainer.fast_dev_run:
-            print(f"{self.run_dir}: draw its curves with `qcodec report {self.run_dir}`")
-
-
-def _check_yaml(path: Path) -> None:
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        count = _values(settings, {})
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no valid YAML: {error}") from error
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply for settings, or holds itself by an alias") from None
-    if count > _MOST_VALUES:
-        raise ValueError(f"{path} stands for {count} values, with its aliases written out: give {_MOST_VALUES} at most")
-
-
-def _values(settings: Any, known: dict[int, int]) -> int:
-    """Count the values that settings stand for with aliases written out, without doing so."""
-    if not isinstance(settings, dict | list):
-        return 1
-    if id(settings) not in known:
-        parts = settings.values() if isinstance(settings, dict) else settings
-        known[id(settings)] = sum(_values(part, known) for part in parts)
-    return known[id(settings)]
+        """Print where the results are, and what may come next."""
+        trainer, folder = self.trainer, self.run_dir
+        if not trainer.is_global_zero or self.quiet:
+            return
+        if trainer.global_step == self._begins_at > 0:
+            settings = f"--trainer.max_epochs {trainer.max_epochs} and --trainer.max_steps {trainer.max_steps}"
+            print(f"{folder}: ended at update {self._begins_at} already, by {settings}: give more to go on")
+        elif self.config[str(self.subcommand)].trainer.fast_dev_run:
+            print(f"{folder}: a trial of fast_dev_run, which logs no curves and writes no checkpoint")
+        elif not read_table(folder):
+            print(f"{folder}: nothing was logged: train for more updates, or lower --trainer.log_every_n_steps")
+        else:
+            print(f"{folder}: ended at update {trainer.global_step:,}; next: qcodec report {folder}")
 
 
 def _listed(value: Any) -> list[Any]:
@@ -256,27 +245,6 @@ def _check_trainer(trainer: Any) -> None:
 def _keeps_last(callback: Callback) -> bool:
     """Return whether a callback of the user's writes ``last.ckpt`` after each epoch itself."""
     return isinstance(callback, ModelCheckpoint) and bool(callback.every_n_epochs) and callback.filename == "last"
-
-
-def _find_recipes(arguments: Sequence[str]) -> tuple[list[str], str]:
-    """Replace short names of recipes by paths; return the first one's name too, with those that go on top of it."""
-    words: list[str] = []
-    parts: list[str] = []
-    rest = iter(arguments)
-    for word in rest:
-        flag, equals, value = word.partition("=")
-        if flag in ("--config", "-c"):
-            value = value if equals else next(rest, "")
-            if not value.startswith("{"):  # settings themselves, in JSON, as `qcodec.fit` passes them
-                path = find_recipe(value)
-                _check_yaml(path)
-                if (path.parent / METRICS).is_file():
-                    read_description(path.parent)  # raises for a run of an earlier version, whose settings differ
-                parts.append(path.stem if parts else short_name(path))
-                value = str(path)
-            word = f"{flag}={value}"
-        words.append(word)
-    return words, "+".join(parts) or "unnamed"
 
 
 def _ignore_warnings_that_do_not_apply() -> None:
