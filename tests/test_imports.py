@@ -31,7 +31,7 @@ LAYERS = {
     },
     "bitstream": {"atomic_write", "audio", "codecs", "functional", "layers", "quantizers", "rate"},
     "figures": {"runs"},
-    "callbacks": {"atomic_write", "codecs", "figures", "quantizers", "report", "runs"},
+    "callbacks": {"atomic_write", "audio", "codecs", "figures", "quantizers", "report", "runs"},
     "runs": set(),
     "dashboards": {"runs"},
     "conformance": {"codecs", "quantizers", "random_streams"},

@@ -1,22 +1,26 @@
 """A few clips before and after the codec, to listen to."""
 
+from pathlib import Path
 from typing import Any, final
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 
+from qcodec.audio.writing import AudioFormat, write_audio
 from qcodec.callbacks.audio_codec import audio_codec
 from qcodec.callbacks.probe import Probe
+from qcodec.codecs.base import AudioCodec
+from qcodec.runs.schema import SOUNDS
 
 
 @final
 class AudioSamples(Callback):
-    """Logs a few clips of the validation data before and after the codec, as audio.
+    """Keeps a few clips of the validation data before and after the codec, to listen to.
 
-    The clips are the first ones of the validation data, the same in every validation; the originals are logged once.
-    Loggers that take no audio (have no ``log_audio``) are left out, and without another one nothing is computed. For
-    tasks with an ``AudioCodec`` as ``codec``.
+    The clips are the first ones of the validation data, the same in every validation. They go to the folder ``sounds``
+    of the run, where ``qcodec report`` finds them, the decoded ones in place of those of the validation before, and to
+    every logger that takes audio (has ``log_audio``). A codec of several rates is heard at up to three levels beside
+    its default. For tasks with an ``AudioCodec`` as ``codec``.
 
     Args:
         clips: Number of clips.
@@ -28,7 +32,6 @@ class AudioSamples(Callback):
     def __init__(self, clips: int = 4) -> None:
         if clips < 1:
             raise ValueError(f"clips={clips} shows nothing: give 1 or more, or leave the callback out")
-        self.clips = clips
         self._probe, self._heard = Probe(clips), False
 
     def on_validation_batch_end(
@@ -41,28 +44,32 @@ class AudioSamples(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the first clips."""
-        if _loggers(trainer):
-            self._probe.collect(trainer, batch)
+        self._probe.collect(trainer, batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the clips with their decoded audio."""
+        """Decode the clips, and keep and log them."""
         clips = None if trainer.sanity_checking else self._probe.clips()
         if clips is None:
             return
         codec = audio_codec(pl_module, "AudioSamples")
+        sounds = {} if self._heard else {"original": clips}
         with torch.no_grad():
-            decoded = codec(clips).audio
-        for logger in _loggers(trainer):
-            if not self._heard:
-                _log_audio(logger, "original", clips, codec.sample_rate, trainer.global_step)
-            _log_audio(logger, "decoded", decoded, codec.sample_rate, trainer.global_step)
+            sounds |= {"decoded": codec(clips).audio}
+            for level in _levels(codec):
+                sounds[f"decoded_level_{level:.3g}"] = codec(clips, level=level).audio
+        for name, audio in sounds.items():
+            heard = audio[:, 0].detach().float().clamp(-1, 1).cpu()
+            for number, clip in enumerate(heard, 1):
+                path = Path(trainer.default_root_dir, SOUNDS, f"{name}_{number}.flac")
+                write_audio(path, [clip[None]], codec.sample_rate, AudioFormat(codec.sample_rate, 1, len(clip)))
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_audio"):
+                    rates = [codec.sample_rate] * len(heard)
+                    logger.log_audio(name, list(heard.numpy()), step=trainer.global_step, sample_rate=rates)
         self._heard = True
 
 
-def _loggers(trainer: Trainer) -> list[Any]:
-    return [logger for logger in trainer.loggers if hasattr(logger, "log_audio")]
-
-
-def _log_audio(logger: Any, name: str, audio: Tensor, sample_rate: int, step: int) -> None:
-    clips = list(audio[:, 0].detach().float().clamp(-1, 1).cpu().numpy())
-    logger.log_audio(name, clips, step=step, sample_rate=[sample_rate] * len(clips))
+def _levels(codec: AudioCodec) -> tuple[float, ...]:
+    """Return up to three levels of a codec of several rates; of others none."""
+    allocator, sizes = codec.quantizer.allocator, codec.quantizer.code_sizes(codec.channels)
+    return () if allocator is None or sizes is None else allocator.levels(len(sizes), 3)

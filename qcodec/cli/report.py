@@ -1,8 +1,11 @@
 """The command ``report``."""
 
 import argparse
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+_PAUSE = 2.0  # seconds between two looks at what a run has logged
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -19,11 +22,33 @@ def report(arguments: Sequence[str]) -> None:
         "--compare", nargs=2, action="append", default=[], metavar=("A", "B"),
         help="compare two systems seed by seed: the ratio with its interval, and p, corrected where it is given again",
     )  # fmt: skip
+    parser.add_argument("--pdf", action="store_true", help="write each figure as a PDF too, for a paper")
+    parser.add_argument("--watch", action="store_true", help="write the page anew as long as a run is still going")
     options = parser.parse_args(arguments)
 
     from qcodec.report.write import COMPARISONS, write_report
 
-    path = write_report(options.runs, options.output or options.runs[0], options.compare)
+    output = options.output or options.runs[0]
+    path = write_report(options.runs, output, options.compare, pdf=options.pdf)
     if options.compare:
         print((path.parent / COMPARISONS).read_text(encoding="utf-8"), end="")
-    print(path)
+    print(path, flush=True)
+    if options.watch:
+        _watch(options.runs, lambda: write_report(options.runs, output, options.compare, pdf=options.pdf))
+
+
+def _watch(runs: Sequence[Path], write: Callable[[], object]) -> None:
+    """Write the report whenever a run has logged more, until none is still going, and once more then."""
+    from qcodec.runs.folder import is_being_written
+
+    seen = _logged(runs)
+    while any(map(is_being_written, runs)):
+        time.sleep(_PAUSE)
+        if (now := _logged(runs)) != seen:
+            write()
+            seen = now
+    write()
+
+
+def _logged(runs: Sequence[Path]) -> list[int]:
+    return [path.stat().st_mtime_ns for run in runs for path in sorted(run.glob("metrics.csv"))]

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import progress
 from qcodec.callbacks.signals import SignalsBetweenUpdates, signals_given_back
 from qcodec.cli.config_errors import innermost
+from qcodec.cli.made_by import made_by
 from qcodec.cli.model import find_users_modules
 from qcodec.cli.recipe_words import find_recipes
 from qcodec.runs.checkpoint import read_checkpoint
@@ -91,7 +93,7 @@ class RunFolderCLI(LightningCLI):
     """
 
     def __init__(self, command: str, words: Sequence[str], recipe: str, quiet: bool = False) -> None:
-        self.quiet = quiet
+        self.quiet, self.words = quiet, words
         self.recipe, self.run_dir, self._begins_at = recipe, Path(), 0
         parsers = {name: {"exit_on_error": False, "parser_mode": _GRIDS} for name in self.subcommands()}
         super().__init__(
@@ -161,7 +163,8 @@ class RunFolderCLI(LightningCLI):
     def _save_description(self) -> None:
         """Write what the task states of its run; of a task that states nothing, that the run is of another kind."""
         describe = getattr(self.model, "describe", None)
-        write_description(self.run_dir, describe(self.datamodule) if describe else RunDescription(kind="other"))
+        stated = describe(self.datamodule) if describe else RunDescription(kind="other")
+        write_description(self.run_dir, replace(stated, made_by=made_by(["fit", *self.words])))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the table of metrics, and the callbacks that every run has."""

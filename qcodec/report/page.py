@@ -1,7 +1,7 @@
 """The report as one self-contained web page."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,21 @@ _ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as the page shows it; ``name`` is that of its file."""
+    """A figure as the page shows it; ``name`` is that of its file, ``drawn`` whether the report drew it on white."""
 
     name: str
     caption: str
     png: bytes
+    drawn: bool = True
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of a run to listen to: its number, and what it was made into, as FLAC by name."""
+
+    run: str
+    number: str
+    sounds: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -36,16 +46,24 @@ class _TableRow:
 
 
 def page(
-    together: Run, table: Table, comparisons: Sequence[Comparison], pictures: Sequence[Picture], runs: Sequence[Run]
+    together: Run,
+    table: Table,
+    comparisons: Sequence[Comparison],
+    pictures: Sequence[Picture],
+    clips: Sequence[Clip],
+    runs: Sequence[Run],
+    going: Sequence[str] = (),
 ) -> str:
-    """Return the page: the table, the comparisons, the figures and each run's configuration.
+    """Return the page: the table, the comparisons, the figures, sounds and each run's configuration.
 
     Args:
         together: All systems of the runs.
         table: The summary.
         comparisons: Pairs of systems, held against each other.
         pictures: The figures.
+        clips: What can be heard.
         runs: The runs one by one.
+        going: Names of those that are still being written; the page then loads itself anew.
     """
     metrics = [metric for metric in table.metrics if any(row[f"{metric.name}_mean"] is not None for row in table.rows)]
     diverged = any(row[DIVERGED] is not None for row in table.rows)
@@ -70,10 +88,10 @@ def page(
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters["base64"] = lambda png: base64.b64encode(png).decode("ascii")
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
     return environment.get_template("page.html").render(
         title=f"qcodec report: {together.name}", headings=headings, rows=rows, note=note, small=small,
-        comparisons=comparisons, pictures=pictures, runs=runs,
+        comparisons=comparisons, pictures=pictures, clips=clips, runs=runs, going=going,
     )  # fmt: skip
 
 

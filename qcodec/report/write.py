@@ -13,9 +13,10 @@ from qcodec.figures.drawn import Drawn
 from qcodec.report import audio, general, page, surrogate
 from qcodec.report.comparison import compare
 from qcodec.report.summary import Table, summary
+from qcodec.runs.folder import is_being_written
 from qcodec.runs.pool_seeds import pool_seeds
 from qcodec.runs.read import Run, read_run, side_by_side
-from qcodec.runs.schema import PICTURES, RUN
+from qcodec.runs.schema import PICTURES, RUN, SOUNDS
 from qcodec.runs.wandb_offline import offline_files, read_offline
 
 # What each kind of run has; a run of any other kind has the general figures.
@@ -28,17 +29,18 @@ FIGURES: dict[str, Sequence[Callable[[Run], Iterator[Drawn]]]] = {
 COMPARISONS = "comparisons.txt"
 
 
-def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[str]] = ()) -> Path:
+def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[str]] = (), *, pdf: bool = False) -> Path:
     """Write ``summary.csv``, ``figures/*.png`` and ``report.html`` on the given run folders into ``output``.
 
     A system that several runs trained with other seeds and the same settings counts as one with all these seeds.
-    What a run's callbacks drew into its folder ``pictures`` is shown as it is.
+    What a run's callbacks drew into its folder ``pictures`` is shown as it is; what lies in ``sounds`` can be heard.
     Files are replaced one by one once all are made, so that the old report remains where anything fails.
 
     Args:
         runs: Run folders, or those of offline W&B runs of anybody's; may still be written.
         output: Folder of the report, made where it does not exist.
         pairs: Two names each of systems to compare seed by seed, also in ``comparisons.txt``.
+        pdf: Whether each figure is also written as ``figures/*.pdf``.
 
     Returns:
         The path of ``report.html``.
@@ -52,21 +54,43 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
     read, runs = _read(runs)
     together = side_by_side(pool_seeds(read), ", ".join(run.name for run in read))
     table, comparisons = summary(together), compare(together, pairs)
-    figures = [page.Picture(each.name, each.caption, _png(each.figure)) for each in drawn_figures(together)]
+    pictures: list[page.Picture] = []
+    files: dict[str, bytes] = {}
+    for each in drawn_figures(together):
+        pictures.append(page.Picture(each.name, each.caption, _file(each.figure, "png")))
+        files |= {f"figures/{each.name}.pdf": _file(each.figure, "pdf")} if pdf else {}
+    clips: list[page.Clip] = []
     for run, folder in zip(read, runs, strict=True):
-        for path in sorted(Path(folder, PICTURES).glob("[!.]*.png")):
-            if path.is_symlink():  # it may lead to what is not the run's to show
-                continue
-            name = f"{run.name.replace('/', '-')}_{path.stem}"
-            caption = f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."
-            figures.append(page.Picture(name, caption, path.read_bytes()))
-    files = {"summary.csv": _csv(table), "report.html": page.page(together, table, comparisons, figures, read).encode()}
-    if comparisons:
-        files[COMPARISONS] = "".join(f"{each.sentence}\n" for each in comparisons).encode()
-    for name, content in {**{f"figures/{figure.name}.png": figure.png for figure in figures}, **files}.items():
+        pictures += _pictures(run, folder)
+        clips += _clips(run, folder)
+    going = [run.name for run, folder in zip(read, runs, strict=True) if is_being_written(folder)]
+    files |= {f"figures/{picture.name}.png": picture.png for picture in pictures}
+    files["summary.csv"] = _csv(table)
+    files |= {COMPARISONS: "".join(f"{each.sentence}\n" for each in comparisons).encode()} if comparisons else {}
+    files["report.html"] = page.page(together, table, comparisons, pictures, clips, read, going).encode()
+    for name, content in files.items():
         with atomic_write(output / name) as file:
             file.write(content)
     return output / "report.html"
+
+
+def _pictures(run: Run, folder: Path) -> Iterator[page.Picture]:
+    for path in _own_files(folder / PICTURES, "png"):
+        caption = f"{path.stem.replace('_', ' ')} of {run.name}, drawn at its last validation."
+        yield page.Picture(f"{run.name.replace('/', '-')}_{path.stem}", caption, path.read_bytes(), drawn=False)
+
+
+def _clips(run: Run, folder: Path) -> Iterator[page.Clip]:
+    by_number: dict[str, dict[str, bytes]] = {}
+    for path in sorted(_own_files(folder / SOUNDS, "flac"), key=lambda path: (path.stem[0] != "o", path.stem)):
+        name, _, number = path.stem.rpartition("_")
+        by_number.setdefault(number, {})[name.replace("_", " ")] = path.read_bytes()
+    yield from (page.Clip(run.name, number, by_number[number]) for number in sorted(by_number))
+
+
+def _own_files(folder: Path, ending: str) -> list[Path]:
+    """Return files of a folder without links, which may lead to what is not the run's to show."""
+    return [path for path in sorted(folder.glob(f"[!.]*.{ending}")) if not path.is_symlink()]
 
 
 def drawn_figures(run: Run) -> Iterator[Drawn]:
@@ -102,7 +126,7 @@ def _csv(table: Table) -> bytes:
     return text.getvalue().encode()
 
 
-def _png(figure: Figure) -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+def _file(figure: Figure, kind: str) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format=kind)
+    return content.getvalue()

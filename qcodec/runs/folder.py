@@ -75,6 +75,22 @@ def _take(folder: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def is_being_written(folder: Path) -> bool:
+    """Return whether a fit, of this process or another one, is writing to a folder now."""
+    path = (folder / _LOCK).resolve()
+    if path in _locks:
+        return True
+    if not path.is_file():
+        return False
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
 def release_folders() -> None:
     """Let other fits of this process or others write to the folders that this one has taken."""
     while _locks:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 LAYOUT = 2  # of the run folder; 1 had no run.json
-RUN, METRICS, CONFIG, CHECKPOINTS, PICTURES = "run.json", "metrics.csv", "config.yaml", "checkpoints", "pictures"
+RUN, METRICS, CONFIG, CHECKPOINTS = "run.json", "metrics.csv", "config.yaml", "checkpoints"
+PICTURES, SOUNDS = "pictures", "sounds"
 BY_SEED = "by_seed/"
 INDEX = ("epoch", "step")
 DIVERGED = "diverged_at"
@@ -67,6 +68,7 @@ class RunDescription:
         bound: R(D) of the data; ``None`` where it is not known.
         references: Distortions of schemes that need no training, by name, drawn as lines.
         spread: What lines and bands are: median and ``range`` over seeds, or mean and ``standard error``.
+        made_by: Command, versions and machine of the run, by name.
     """
 
     kind: str
@@ -75,6 +77,7 @@ class RunDescription:
     bound: Bound | None = None
     references: Mapping[str, float] = field(default_factory=dict)
     spread: Literal["range", "standard error"] = "range"
+    made_by: Mapping[str, str] = field(default_factory=dict)
 
     def metric(self, name: str) -> Metric:
         """Return what is stated of a metric, or one that is called by its name where nothing is."""

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import soundfile
 import torch
 from audio_runs import batch, fit, make_task
 from lightning.pytorch.loggers import Logger
@@ -9,6 +10,8 @@ from qcodec.callbacks.figures import ProbeFigures
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.callbacks.spectrograms import Spectrograms
 from qcodec.callbacks.wandb import Wandb
+from qcodec.report.write import write_report
+from qcodec.runs.schema import RunDescription, write_description
 
 
 class Listener(Logger):
@@ -32,10 +35,11 @@ class Listener(Logger):
 
 def test_the_same_clips_are_logged_at_each_validation_and_the_originals_once():
     listener, task = Listener(), make_task()
-    fit(task, updates=10, logger=listener, callbacks=[AudioSamples(clips=2)])
-    assert [(key, step) for key, step, _, _ in listener.audio] == [("original", 5), ("decoded", 5), ("decoded", 10)]
-    assert all(rates == [16000, 16000] for *_, rates in listener.audio)
-    original, before, after = (np.stack(clips) for _, _, clips, _ in listener.audio)
+    fit(task, updates=10, logger=listener, callbacks=[AudioSamples(clips=2)], default_root_dir=".")
+    usual = [each for each in listener.audio if "level" not in each[0]]
+    assert [(key, step) for key, step, _, _ in usual] == [("original", 5), ("decoded", 5), ("decoded", 10)]
+    assert all(rates == [16000, 16000] for *_, rates in usual)
+    original, before, after = (np.stack(clips) for _, _, clips, _ in usual)
     np.testing.assert_array_equal(original, batch(1000)[:2, 0].numpy())
     assert before.shape == after.shape == (2, 1100)
     assert not np.array_equal(before, after)
@@ -43,12 +47,25 @@ def test_the_same_clips_are_logged_at_each_validation_and_the_originals_once():
         np.testing.assert_allclose(after, task.eval().codec(batch(1000)[:2]).audio[:, 0].numpy(), atol=1e-6)
 
 
-def test_nothing_is_computed_for_loggers_that_take_no_audio(tmp_path):
-    task = make_task()
-    counted = []
-    task.codec.register_forward_hook(lambda *_: counted.append(task.codec.training))
-    fit(task, updates=5, logger=MetricsCSV(tmp_path), callbacks=[AudioSamples()])
-    assert counted.count(False) == 2  # the two held-out batches
+def test_clips_lie_in_the_run_folder_at_each_rate_and_can_be_heard_in_its_report(tmp_path):
+    fit(
+        make_task(),
+        updates=10,
+        logger=MetricsCSV(tmp_path),
+        callbacks=[AudioSamples(clips=2)],
+        default_root_dir=tmp_path,
+    )
+    names = {path.name for path in (tmp_path / "sounds").iterdir()}
+    kinds = ("original", "decoded", *(f"decoded_level_{level}" for level in (1, 2, 3)))
+    assert names == {f"{kind}_{number}.flac" for kind in kinds for number in (1, 2)}
+    audio, rate = soundfile.read(tmp_path / "sounds" / "original_2.flac")
+    assert rate == 16000
+    np.testing.assert_allclose(audio, batch(1000)[1, 0], atol=1e-4)
+    write_description(tmp_path, RunDescription("audio"))
+    page = write_report([tmp_path], tmp_path).read_text()
+    assert page.count("<audio ") == len(names)
+    assert "<h3>Clip 1 of" in page
+    assert page.index("original<audio") < page.index("decoded<audio") < page.index("decoded level 1<audio")
 
 
 def test_as_many_clips_as_wanted_are_taken_from_several_batches():

@@ -8,8 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from matplotlib.figure import Figure
 
+from qcodec.cli import main
 from qcodec.figures.drawn import Drawn
 from qcodec.report.write import FIGURES, write_report
 from qcodec.runs.read import Run
@@ -134,8 +136,8 @@ def test_the_page_stands_alone_and_is_sorted_by_hard_mse(tmp_path: Path) -> None
     text = write_report([run], run).read_text()
     page = Page(text)
     assert page.open == []
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
-    assert len(page.sources) == len(figures_of(run))
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in page.sources)
+    assert len([source for source in page.sources if source[0] != "#"]) == len(figures_of(run))
     assert "script" not in page.tags
     assert page.tags.count("polyline") == 3
     assert re.findall(r"<tr><td>(\w)</td>", text) == ["c", "b", "a"]
@@ -263,3 +265,49 @@ def test_a_link_among_the_pictures_is_not_followed(tmp_path: Path) -> None:
 
 def figures_of_page(page: Path) -> str:
     return re.sub(r'src="[^"]*"', "", page.read_text())
+
+
+def test_a_run_that_is_still_going_is_told_and_its_page_loads_itself_anew(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", surrogate({"a": [[0.5], [0.4]]}))
+    page = write_report([folder], folder).read_text()
+    assert "Still going" not in page
+    assert "refresh" not in page
+    with FileLock(folder / ".lock"):
+        page = write_report([folder], folder).read_text()
+    assert "<b>Still going:</b> run" in page
+    assert 'http-equiv="refresh"' in page
+
+
+def test_watching_writes_the_page_anew_until_the_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_folder(tmp_path / "run", surrogate({"a": [[0.5], [0.4]]}))
+    lock = FileLock(folder / ".lock")
+    lock.acquire()
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        with (folder / "metrics.csv").open("a") as file:
+            file.write((folder / "metrics.csv").read_text().splitlines()[-1] + "\n")
+        if len(pauses) == 2:
+            lock.release()
+
+    monkeypatch.setattr("qcodec.cli.report.time.sleep", pause)
+    assert main(["report", str(folder), "--watch"]) == 0
+    assert len(pauses) == 2
+    assert "Still going" not in (folder / "report.html").read_text()
+
+
+def test_every_figure_is_a_pdf_too_where_one_asks_for_it(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", surrogate({"a": [[0.5], [0.4]]}))
+    assert main(["report", str(folder), "--pdf"]) == 0
+    pictures = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert {path.stem for path in (folder / "figures").glob("*.pdf")} == pictures
+    assert all(path.read_bytes().startswith(b"%PDF") for path in (folder / "figures").glob("*.pdf"))
+
+
+def test_the_page_says_how_a_run_was_made(tmp_path: Path) -> None:
+    made = replace(SURROGATE, made_by={"command": "qcodec fit --config x", "machine": "a <fast> one"})
+    folder = run_folder(tmp_path / "run", surrogate({"a": [[0.5], [0.4]]}), description=made)
+    page = write_report([folder], folder).read_text()
+    assert "<td>command</td><td>qcodec fit --config x</td>" in page
+    assert "a &lt;fast&gt; one" in page
