@@ -97,3 +97,23 @@ def test_what_is_said_of_noise_in_a_small_codec_is_in_the_results():
     for shown, system in zip(at.groups(), ("small_na_det", "small_na", "small_none"), strict=True):
         last = [float(row["mel"]) for row in rows if row["system"] == system and int(row["updates"]) > 2000]
         assert says(shown, sum(last) / len(last))
+
+
+def test_the_table_of_anchors_holds_the_means_of_the_results():
+    text = (ROOT / "qcodec/bitstream/README.md").read_text(encoding="utf-8")
+    columns = ("kbps", "mel", "stft", "si_sdr", "pesq_nb", "pesq_wb", "stoi", "visqol_speech", "zimtohrli")
+    found = defaultdict(list)
+    with (ROOT / "recipes/results/anchors.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            found[row["model"], row["level"]].append([float(row[name]) for name in columns])
+    means = {key: [sum(column) / len(column) for column in zip(*rows, strict=True)] for key, rows in found.items()}
+    assert {len(rows) for rows in found.values()} == {12}
+    table = text.partition("<!-- anchors -->")[2].partition("<!-- end -->")[0].strip().splitlines()[2:]
+    expected = sorted(((name, values) for (name, _), values in means.items()), key=lambda each: -each[1][0])
+    assert len(table) == len(expected)
+    for line, (name, values) in zip(table, expected, strict=True):
+        told, *numbers = [cell.strip() for cell in line.strip("| ").split("|")]
+        assert told == name
+        for number, value in zip(numbers, values, strict=True):
+            digits = len(number.partition(".")[2])
+            assert number == f"{value:.{digits}f}"

@@ -5,10 +5,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, final
+from typing import final
 
 import torch
-from torch import Tensor
 
 from qcodec.audio.reading import open_recording, recording_of
 from qcodec.bitstream.bitstream import Bitstream
@@ -16,7 +15,7 @@ from qcodec.bitstream.decoder import Decoder
 from qcodec.bitstream.encoder import Encoder
 from qcodec.bitstream.header import header_bytes
 from qcodec.bitstream.out_of_memory import fitting_memory
-from qcodec.losses.spectral import MelLoss
+from qcodec.evaluation.quality import Quality, QualityMetric, quality
 
 
 @final
@@ -30,17 +29,21 @@ class Measured:
         seconds: Its duration.
         kbps: Size of its file after the header, side information and checksums included, over its duration, all
             channels together.
-        mel: ``MelLoss`` between what the file decodes to and the recording, at the codec's rate.
+        file_kbps: Size of the whole file over its duration.
+        quality: What it decodes to, measured against the recording at the codec's rate.
     """
 
     file: Path
     level: float | None
     seconds: float
     kbps: float
-    mel: float
+    file_kbps: float
+    quality: Quality
 
 
-def evaluate(bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float | None]) -> Iterator[Measured]:
+def evaluate(
+    bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float | None], metrics: Sequence[QualityMetric]
+) -> Iterator[Measured]:
     """Encode each recording once, send it at each level, decode that, and measure both.
 
     A recording and what it decodes to at one level are held in memory whole, as the distance is between whole signals:
@@ -49,14 +52,13 @@ def evaluate(bitstream: Bitstream, files: Sequence[Path], levels: Sequence[float
     Raises:
         ValueError: For a file that is no audio or does not fit the device, or a level that the model does not have.
     """
-    distance = MelLoss(bitstream.codec.sample_rate)
     for path in files:
         with fitting_memory(bitstream, path):
-            yield from _measured(bitstream, path, levels, distance)
+            yield from _measured(bitstream, path, levels, metrics)
 
 
 def _measured(
-    bitstream: Bitstream, path: Path, levels: Sequence[float | None], distance: MelLoss
+    bitstream: Bitstream, path: Path, levels: Sequence[float | None], metrics: Sequence[QualityMetric]
 ) -> Iterator[Measured]:
     rate = bitstream.codec.sample_rate
     target = torch.cat([*open_recording(path, rate).blocks()], 1)
@@ -67,16 +69,13 @@ def _measured(
         for level in levels:
             file = io.BytesIO()
             header = encoder.send(encoded, file, level)
-            size = file.tell() - len(header_bytes(header))
+            whole, payload = (
+                8 * size / seconds / 1000 for size in (file.tell(), file.tell() - len(header_bytes(header)))
+            )
+            file.seek(0)
             try:
-                mel = _distance(bitstream, file, target, distance)
+                decoded = torch.cat([*Decoder(bitstream).decode(file).blocks], 1)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
-            yield Measured(path, level, seconds, size * 8 / seconds / 1000, mel)
-
-
-@torch.no_grad()
-def _distance(bitstream: Bitstream, file: BinaryIO, target: Tensor, distance: MelLoss) -> float:
-    file.seek(0)
-    decoded = torch.cat([*Decoder(bitstream).decode(file).blocks], 1)
-    return float(distance(decoded.unsqueeze(1), target.unsqueeze(1)))
+            found = quality(target.numpy(), decoded.numpy(), rate, metrics)
+            yield Measured(path, level, seconds, payload, whole, found)

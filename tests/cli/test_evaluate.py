@@ -4,6 +4,7 @@ import weakref
 import pytest
 import soundfile
 import torch
+from evaluation_signals import voice
 
 from qcodec import AllCodebooks, DacCodec, ImportanceMask, export_dac, residual_vq
 from qcodec.audio.reading import recording_of
@@ -97,10 +98,12 @@ def test_nothing_is_written_where_something_is_missing(codecs, audio, tmp_path, 
     assert not (tmp_path / "evaluation").exists()
 
 
-def test_a_recording_too_short_to_compare_is_named(codecs, audio, tmp_path, capsys):
+def test_a_recording_too_short_to_compare_has_an_empty_cell_and_its_reason(codecs, audio, tmp_path):
     soundfile.write(tmp_path / "in" / "short.wav", audio[:500].numpy(), 16000, subtype="FLOAT")
-    assert main(["evaluate", "in", "--checkpoint", "cbr.pth", "--device", "cpu"]) == 1
-    assert "short.wav: the signals have 500 samples" in capsys.readouterr().err
+    assert main(["evaluate", "in", "--checkpoint", "cbr.pth", "--device", "cpu", "--points", "1"]) == 0
+    *others, short = table(tmp_path / "evaluation" / "evaluation.csv")
+    assert (short["mel"], short["notes"][:44]) == ("", "mel ValueError: the signals have 500 samples")
+    assert all(row["mel"] and not row["notes"] for row in others)
 
 
 def test_eleven_models_are_measured_and_drawn(codecs, audio, tmp_path):
@@ -111,3 +114,29 @@ def test_eleven_models_are_measured_and_drawn(codecs, audio, tmp_path):
     assert main(["evaluate", "in/b.wav", *words]) == 0
     assert {row["model"] for row in table(tmp_path / "evaluation/evaluation.csv")} == {str(n) for n in range(11)}
     assert (tmp_path / "evaluation/rate_mel.png").stat().st_size > 10_000
+
+
+def test_all_metrics_and_anchors_are_columns_and_rows_with_reasons_for_empty_cells(codecs, tmp_path):
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "voice.wav", voice(1.5), 16000)
+    words = ["evaluate", "in", "--checkpoint", "cbr.pth", "--device", "cpu", "--points", "1", "--metrics", "all"]
+    assert main([*words, "--anchors", "opus", "flac"]) == 0
+    rows = table(tmp_path / "evaluation" / "evaluation.csv")
+    assert [row["model"] for row in rows] == ["cbr", *["opus"] * 6, "flac"]
+    flac, best, worst = rows[-1], rows[1], rows[6]
+    assert float(flac["pesq_wb"]) == pytest.approx(4.644, abs=0.01)
+    assert float(best["kbps"]) > 10 * float(worst["kbps"])
+    for name in ("pesq_wb", "stoi", "si_sdr", "visqol_speech", "zimtohrli"):
+        assert float(best[name]) > float(worst[name])
+    assert all(row["visqol_audio"] == "" and "visqol_audio is for 32000 Hz" in row["notes"] for row in rows)
+    assert float(rows[0]["file_kbps"]) > float(rows[0]["kbps"])
+    assert int(best["delay"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [("--metrics", "pesk", "choose of all, mel, stft, si_sdr"), ("--anchors", "aac", "choose of opus, vorbis")],
+)
+def test_an_unknown_metric_or_anchor_is_named(option, value, told, codecs, audio, capsys):
+    assert main(["evaluate", "in", "--checkpoint", "cbr.pth", "--device", "cpu", option, value]) == 1
+    assert told in capsys.readouterr().err
