@@ -35,7 +35,7 @@ LAYERS = {
     "runs": set(),
     "dashboards": {"runs"},
     "conformance": {"codecs", "quantizers", "random_streams"},
-    "evaluation": {"audio", "bitstream", "losses"},
+    "evaluation": {"audio", "bitstream", "losses", "runs"},
     "report": {"atomic_write", "figures", "runs"},
     "cli": {
         "atomic_write", "audio", "bitstream", "callbacks", "codecs", "conformance", "dashboards", "data", "evaluation",

@@ -24,6 +24,7 @@ commands:
   decode IN OUT --checkpoint FILE       .qc files to audio
   data libritts --subset S --root DIR   download speech to train on
   evaluate AUDIO --checkpoint FILE...   mel distance against kbps, from the sizes of real files
+  bdrate CSV MODEL                      rate saved at equal quality, with intervals, from what `evaluate` wrote
   tables IN OUT --checkpoint FILE       fit entropy-coding tables to recordings, into a model's file
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
   dashboard RUN... [--entity NAME]      build a W&B workspace and report of runs, as JSON or in an account
@@ -37,7 +38,20 @@ QCODEC_TRACEBACK=1 shows where an error came from.
 """
 _TRAINING = ("fit", "validate", "test", "predict")
 # each a module of this package, with a function of that name
-_OTHERS = ("recipes", "export", "encode", "decode", "tables", "evaluate", "data", "report", "dashboard", "zoo", "check")
+_OTHERS = (
+    "recipes",
+    "export",
+    "encode",
+    "decode",
+    "tables",
+    "evaluate",
+    "data",
+    "report",
+    "dashboard",
+    "zoo",
+    "check",
+    "bdrate",
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:

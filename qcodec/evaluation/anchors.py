@@ -16,8 +16,8 @@ from qcodec.evaluation.rate_mel import Measured
 # package's own scale from 0 to 1: Opus then has about 260, 130, 70, 32, 16 and 8 kbps a channel.
 ANCHORS: dict[str, tuple[str, str, tuple[float, ...]]] = {
     "opus": ("OGG", "OPUS", (0.0, 0.5, 0.75, 0.9, 0.966, 1.0)),
-    "vorbis": ("OGG", "VORBIS", (0.0, 0.5, 1.0)),
-    "mp3": ("MP3", "MPEG_LAYER_III", (0.0, 0.5, 0.9)),
+    "vorbis": ("OGG", "VORBIS", (0.0, 0.4, 0.7, 1.0)),
+    "mp3": ("MP3", "MPEG_LAYER_III", (0.0, 0.3, 0.6, 0.9)),
     "flac": ("FLAC", "PCM_16", (1.0,)),
 }
 
