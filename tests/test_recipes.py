@@ -1,5 +1,6 @@
 """Every recipe runs, and every fragment is used by one."""
 
+import contextlib
 import csv
 import re
 from pathlib import Path
@@ -204,3 +205,35 @@ def test_every_fragment_is_used():
         for reference in re.findall(r"\S+\.yaml", file.read_text(encoding="utf-8"))
     }
     assert fragments <= named
+
+
+def flat(settings, prefix=""):
+    for name, value in (settings or {}).items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("alpha4", {"sharpness": 4.0}),
+        ("detached", {"detach_input": True}),
+        ("log_uniform", {"class_path": "qcodec.LogUniformLevels", "low": 0.125, "high": 6.0}),
+        ("16", {"n_codebooks": 16}),
+        ("24", {"n_codebooks": 24}),
+        ("32", {"n_codebooks": 32}),
+        ("lufs", {"lufs": -16.0}),
+    ],
+)
+def test_an_overlay_of_one_factor_changes_that_alone(name, changed, capsys):
+    printed = []
+    for overlay in ([], ["--config", f"conf/overlay/vrvq_{name}.yaml"]):
+        with contextlib.suppress(SystemExit):
+            main(["fit", "--config", "vrvq/44khz_a2", *overlay, "--print_config"])
+        printed.append(dict(flat(yaml.safe_load(capsys.readouterr().out))))
+    plain, other = printed
+    found = {key.rpartition(".")[2]: value for key, value in other.items() if plain.get(key, "absent") != value}
+    assert {key: value for key, value in found.items() if key in changed} == changed
+    assert set(found) <= {*changed, "training_levels"}
