@@ -201,8 +201,9 @@ class RunFolderCLI(LightningCLI):
             enable_version_counter=False,
         )
 
+    @rank_zero_only
     def before_fit(self) -> None:
-        """Give all settings to the loggers."""
+        """Give all settings to the loggers; other ranks may be here before the first has written them."""
         settings = yaml.safe_load((self.run_dir / CONFIG).read_text(encoding="utf-8"))
         for logger in self.trainer.loggers:
             logger.log_hyperparams(settings)
