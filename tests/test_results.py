@@ -117,3 +117,19 @@ def test_the_table_of_anchors_holds_the_means_of_the_results():
         for number, value in zip(numbers, values, strict=True):
             digits = len(number.partition(".")[2])
             assert number == f"{value:.{digits}f}"
+
+
+def script_of(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_the_table_of_the_papers_systems_and_each_mean_beside_its_sentences_are_those_of_the_results():
+    script, text = script_of("paper_table"), section("The paper's ten systems")
+    assert text.partition("<!-- paper -->\n")[2].partition("\n<!-- end -->")[0].splitlines() == script.table()
+    known = {script.spread(values) for metric in ("mse", "ma_e") for values in script.by_seed(metric).values()}
+    said = re.findall(r"[\d.e-]+ ± [\d.e-]*\d", text.partition("<!-- end -->")[2])
+    assert said
+    assert set(said) <= known

@@ -1,5 +1,7 @@
 """Metrics of decoded audio: reference values, the right order, and a delay that changes nothing."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from evaluation_signals import voice
@@ -10,6 +12,8 @@ from qcodec.evaluation.quality import METRICS, NotMeasured, QualityMetric, quali
 RATE = 16000
 BY_NAME = {metric.name: metric for metric in METRICS}
 HIGH = "visqol_audio"  # for 32 kHz and more
+PACKAGES = {"pesq_nb": "pesq", "pesq_wb": "pesq", "zimtohrli": "zimtohrli"}  # that not every machine has
+ABSENT = {name for name, package in PACKAGES.items() if importlib.util.find_spec(package) is None}
 
 
 def noisy(signal, decibels, seed=1):
@@ -26,6 +30,8 @@ def degraded():
 
 def test_equal_signals_have_each_metrics_best_value(degraded):
     best = {"mel": 0, "stft": 0, "si_sdr": 100, "pesq_nb": 4.5486, "pesq_wb": 4.6439, "stoi": 1, "zimtohrli": 5}
+    for name in ABSENT:
+        del best[name]
     for name, value in best.items():
         assert degraded[0][name] == pytest.approx(value, abs=2e-4), name
     assert degraded[0]["visqol_speech"] > 3.5
@@ -35,6 +41,10 @@ def test_equal_signals_have_each_metrics_best_value(degraded):
 
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name != HIGH])
 def test_more_noise_is_worse_in_the_direction_that_the_metric_declares(degraded, name):
+    if name in ABSENT:
+        found = quality(voice()[None], voice()[None], RATE, [BY_NAME[name]])
+        assert found.notes == {name: f"needs {PACKAGES[name]}: pip install 'qcodec[metrics]'"}
+        return
     values = [each[name] for each in degraded]
     assert sorted(values, reverse=BY_NAME[name].better == "higher") == values
     assert values[0] != values[-1]
