@@ -36,7 +36,7 @@ def by_seed(metric: str) -> dict[str, list[float]]:
 
 
 def plain(value: float) -> str:
-    if 1e-3 <= abs(value) < 1e4:
+    if 1e-3 <= abs(value) < 1e3:
         return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     return f"{mantissa}e{int(exponent)}"
