@@ -48,7 +48,6 @@ def train(command: str, arguments: Sequence[str]) -> Path:
     Raises:
         ValueError: For arguments or a recipe that cannot be used, in one line.
     """
-    quiet = "--quiet" in arguments
     words, recipe = find_recipes([word for word in arguments if word != "--quiet"])
     find_users_modules()
     for name in ("lightning.pytorch", "lightning.fabric"):  # the devices, advertising, and each seed that is set
@@ -56,7 +55,7 @@ def train(command: str, arguments: Sequence[str]) -> Path:
     with shared_folder(), signals_given_back(), warnings.catch_warnings():
         _ignore_warnings_that_do_not_apply()
         try:
-            return RunFolderCLI(command, words, recipe, quiet).run_dir
+            return RunFolderCLI(command, words, recipe, arguments).run_dir
         except (ArgumentError, ValueError, MisconfigurationException) as error:
             raise ValueError(innermost(str(error))) from error
         except (RuntimeError, MemoryError) as error:
@@ -89,11 +88,11 @@ class RunFolderCLI(LightningCLI):
         command: Lightning's subcommand.
         words: Its arguments.
         recipe: Short name of the recipe, ``+`` and those of what goes on top of it, which names new run folders.
-        quiet: Whether progress and the last line are left out.
+        typed: The arguments as they were given; ``--quiet`` leaves out progress and the last line.
     """
 
-    def __init__(self, command: str, words: Sequence[str], recipe: str, quiet: bool = False) -> None:
-        self.quiet, self.words = quiet, words
+    def __init__(self, command: str, words: Sequence[str], recipe: str, typed: Sequence[str] = ()) -> None:
+        self.quiet, self.typed = "--quiet" in typed, typed
         self.recipe, self.run_dir, self._begins_at = recipe, Path(), 0
         parsers = {name: {"exit_on_error": False, "parser_mode": _GRIDS} for name in self.subcommands()}
         super().__init__(
@@ -164,7 +163,7 @@ class RunFolderCLI(LightningCLI):
         """Write what the task states of its run; of a task that states nothing, that the run is of another kind."""
         describe = getattr(self.model, "describe", None)
         stated = describe(self.datamodule) if describe else RunDescription(kind="other")
-        write_description(self.run_dir, replace(stated, made_by=made_by(["fit", *self.words])))
+        write_description(self.run_dir, replace(stated, made_by=made_by(["fit", *self.typed])))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add the table of metrics, and the callbacks that every run has."""

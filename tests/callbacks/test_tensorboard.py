@@ -36,5 +36,6 @@ def test_sound_and_pictures_are_logged(tmp_path):
     callbacks = [AudioSamples(clips=2), ProbeFigures([Spectrograms()], clips=1)]
     fit(make_task(), updates=5, logger=TensorBoard(str(tmp_path)), callbacks=callbacks, default_root_dir=tmp_path)
     tags = events(tmp_path / "tensorboard").Tags()
-    assert set(tags["audio"]) == {"original/0", "original/1", "decoded/0", "decoded/1"}
+    kinds = ("original", "decoded", *(f"decoded_level_{level}" for level in (1, 2, 3)))
+    assert set(tags["audio"]) == {f"{kind}/{number}" for kind in kinds for number in (0, 1)}
     assert tags["images"] == ["spectrogram_1"]
