@@ -22,7 +22,7 @@ from pathlib import Path
 import qcodec
 from qcodec.conformance.check import check
 
-QUICK = os.environ.get("QUICK") == "1"  # a tenth of the updates
+QUICK = os.environ.get("QUICK") == "1"  # few updates
 os.environ.setdefault("WANDB_MODE", "disabled")
 folder = Path(tempfile.mkdtemp())
 
@@ -98,7 +98,7 @@ run = qcodec.fit(
         },
         "model.init_args.seeds": 2,
         "model.init_args.schedule": {"class_path": "qcodec.schedules.Constant", "init_args": {"rate": 0.001}},
-        "data.init_args.updates_per_epoch": 50 if QUICK else 500,
+        "data.init_args.updates_per_epoch": 10 if QUICK else 500,
         "trainer.max_epochs": 5,
         "trainer.enable_progress_bar": False,
     },

@@ -81,7 +81,7 @@ run = qcodec.fit(
     "surrogate/quickstart",
     run_dir=Path(tempfile.mkdtemp()) / "run",
     **{
-        "data.init_args.updates_per_epoch": 100 if QUICK else 1000,
+        "data.init_args.updates_per_epoch": 10 if QUICK else 1000,
         "trainer.enable_progress_bar": False,
         "model.init_args.schedule": {"class_path": "qcodec.schedules.Constant", "init_args": {"rate": 0.001}},
     },

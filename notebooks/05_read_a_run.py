@@ -30,7 +30,7 @@ qcodec.fit(
     run_dir=folder,
     **{
         "model.init_args.seeds": 3,
-        "data.init_args.updates_per_epoch": 20 if QUICK else 400,
+        "data.init_args.updates_per_epoch": 5 if QUICK else 400,
         "trainer.max_epochs": 6,
         "trainer.enable_progress_bar": False,
         "model.init_args.schedule": {"class_path": "qcodec.schedules.Constant", "init_args": {"rate": 0.001}},

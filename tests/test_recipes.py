@@ -215,6 +215,18 @@ def flat(settings, prefix=""):
             yield f"{prefix}{name}", value
 
 
+PRINTED = {}
+
+
+def a2_printed(capsys, *overlay):
+    """Return all settings of vrvq/44khz_a2 with an overlay, by dotted name; made once each."""
+    if overlay not in PRINTED:
+        with contextlib.suppress(SystemExit):
+            main(["fit", "--config", "vrvq/44khz_a2", *overlay, "--print_config"])
+        PRINTED[overlay] = dict(flat(yaml.safe_load(capsys.readouterr().out)))
+    return PRINTED[overlay]
+
+
 @pytest.mark.parametrize(
     ("name", "changed"),
     [
@@ -228,12 +240,7 @@ def flat(settings, prefix=""):
     ],
 )
 def test_an_overlay_of_one_factor_changes_that_alone(name, changed, capsys):
-    printed = []
-    for overlay in ([], ["--config", f"conf/overlay/vrvq_{name}.yaml"]):
-        with contextlib.suppress(SystemExit):
-            main(["fit", "--config", "vrvq/44khz_a2", *overlay, "--print_config"])
-        printed.append(dict(flat(yaml.safe_load(capsys.readouterr().out))))
-    plain, other = printed
+    plain, other = a2_printed(capsys), a2_printed(capsys, "--config", f"conf/overlay/vrvq_{name}.yaml")
     found = {key.rpartition(".")[2]: value for key, value in other.items() if plain.get(key, "absent") != value}
     assert {key: value for key, value in found.items() if key in changed} == changed
     assert set(found) <= {*changed, "training_levels"}
