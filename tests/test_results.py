@@ -25,6 +25,13 @@ def section(title):
     return TEXT.split(f"### {title}\n")[1].split("\n### ")[0]
 
 
+def script_of(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
 def says(text, value):
     """Return whether a number as it is written stands for a value: rounded to the digits that it shows."""
     digits = len(re.sub(r"e.*|\D", "", text).lstrip("0"))
@@ -33,10 +40,7 @@ def says(text, value):
 
 @pytest.mark.parametrize("table", ["tuning", "fresh", "comparisons", "long"])
 def test_the_tables_of_the_commitment_weight_are_made_from_the_results(table):
-    path = ROOT / "benchmarks/commitment_weight.py"
-    spec = importlib.util.spec_from_file_location("commitment_weight", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = script_of("commitment_weight")
     make = {
         "tuning": script.tuning_table, "fresh": script.fresh_table, "comparisons": script.comparisons,
         "long": lambda: script.fresh_table("commitment_weight_long"),
@@ -117,13 +121,6 @@ def test_the_table_of_anchors_holds_the_means_of_the_results():
         for number, value in zip(numbers, values, strict=True):
             digits = len(number.partition(".")[2])
             assert number == f"{value:.{digits}f}"
-
-
-def script_of(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
 
 
 def test_the_table_of_the_papers_systems_and_each_mean_beside_its_sentences_are_those_of_the_results():

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -32,8 +33,7 @@ class ProgressLine(TQDMProgressBar):
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return the metrics that the task logs for the line."""
-        metrics = super().get_metrics(trainer, pl_module)
-        return {name: value for name, value in metrics.items() if name != "v_num"}
+        return _of_the_task(super().get_metrics(trainer, pl_module))
 
 
 class EpochLines(ProgressBar):
@@ -41,7 +41,7 @@ class EpochLines(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._begun = 0.0
+        self._begun, self._enabled = 0.0, True
 
     def disable(self) -> None:
         """Print nothing, as Lightning asks on all ranks but the first."""
@@ -50,8 +50,6 @@ class EpochLines(ProgressBar):
     def enable(self) -> None:
         """Print lines."""
         self._enabled = True
-
-    _enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the time."""
@@ -62,10 +60,15 @@ class EpochLines(ProgressBar):
         if not self._enabled:
             return
         most = f" of {trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
-        shown = {name: value for name, value in self.get_metrics(trainer, pl_module).items() if name != "v_num"}
+        shown = _of_the_task(self.get_metrics(trainer, pl_module))
         numbers = ", ".join(f"{name} {_short(value)}" for name, value in shown.items())
         done = f"update {trainer.global_step:,}, {time.monotonic() - self._begun:.0f} s"
         print(f"epoch {trainer.current_epoch + 1}{most} ({done}): {numbers}", file=sys.stderr, flush=True)
+
+
+def _of_the_task(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics without the number of W&B's run, which Lightning adds."""
+    return {name: value for name, value in metrics.items() if name != "v_num"}
 
 
 def _short(value: Any) -> str:

@@ -24,11 +24,12 @@ def made_by(words: Sequence[str]) -> dict[str, str]:
         "command": f"qcodec {shlex.join(words)}",
         "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": f"Python {platform.python_version()}, {packages}",
-        "machine": ", ".join(filter(None, [_processor(), f"{cores} cores, {torch.get_num_threads()} threads", gpu])),
+        "machine": ", ".join(filter(None, [processor(), f"{cores} cores, {torch.get_num_threads()} threads", gpu])),
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of this machine's processor."""
     known = Path("/proc/cpuinfo")
     lines = known.read_text(encoding="utf-8", errors="replace").splitlines() if known.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

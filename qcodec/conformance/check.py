@@ -2,8 +2,9 @@
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,7 +60,7 @@ def check(part: Any, *, channels: int | None = None, processes: bool = True) -> 
     """
     kind = kind_of(type(part))
     if kind is AudioCodec:
-        yield Checked("", _answers_of_codec(part))
+        yield Checked("", answers(codec.QUESTIONS, part))
         return
     questions = (*QUESTIONS, *ranks.QUESTIONS) if processes else QUESTIONS
     refusals, cases = [], {}
@@ -87,11 +88,6 @@ def kind_of(found: object) -> type:
     return kind
 
 
-def _answers_of_codec(part: AudioCodec) -> Iterator[Answer]:
-    questions: Sequence[Any] = codec.QUESTIONS
-    yield from answers(questions, part)  # type: ignore[arg-type]
-
-
 def _places(kind: type, part: Any) -> dict[str, _BUILDS]:
     """Return quantizers of a number of channels that a part is used in, by the place's name."""
     places: dict[type, dict[str, _BUILDS]] = {
@@ -116,7 +112,7 @@ def _fitting(build: _BUILDS, channels: int | None) -> Case:
     """Return the case of the first number of channels that the quantizer takes."""
     first: Exception | None = None
     for tried in _TRIED if channels is None else (channels,):
-        case = Case(lambda tried=tried: build(tried), tried)  # type: ignore[misc]
+        case = Case(partial(build, tried), tried)
         try:
             case.output(case.quantizer(), case.embedding())
         except Exception as error:  # a user's class can fail in any way

@@ -66,7 +66,7 @@ def every_weight(case: Case) -> str:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for _ in range(8):  # an allocator may leave out a stage in one call
-            _loss(case.output(quantizer, case.embedding().requires_grad_())).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(_loss(case.output(quantizer, case.embedding().requires_grad_())))
     for name, weight in weights.items():
         if weight.requires_grad and (weight.grad is None or not weight.grad.any()):
             remedy = "attach it to z_hat or to a loss such as `codebook`, or keep it as a buffer"

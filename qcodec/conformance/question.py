@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -68,6 +68,7 @@ class Case:
 
 
 Ask = Callable[[Case], str]
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,12 @@ class Answer:
     remedy: str = ""
 
 
-def statement(question: Ask) -> str:
+def statement(question: Callable[..., str]) -> str:
     """Return what a question asks, the first line of its docstring."""
     return (question.__doc__ or question.__name__).strip().splitlines()[0].removesuffix(".")
 
 
-def answers(questions: Sequence[Ask], case: Case) -> Iterator[Answer]:
+def answers(questions: Sequence[Callable[[Asked], str]], case: Asked) -> Iterator[Answer]:
     """Ask one question after the other; whatever is raised is an answer too."""
     for question in questions:
         try:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from qcodec.conformance.outputs import sizes_of
 from qcodec.conformance.question import Ask, BrokenError, Case, NotAskedError, unlike
+from qcodec.quantizers.base import Quantizer
 from qcodec.quantizers.rebuild import build, settings_of
 
 
@@ -52,7 +53,7 @@ def state(case: Case) -> str:
             built = build(settings_of(quantizer), [type(module).__module__ for module in quantizer.modules()])
     except ValueError as error:
         raise BrokenError(str(error), "take plain data and parts in the constructor, no *args") from error
-    return _alike(case, quantizer, {"settings and `state_dict`": built})
+    return _alike(case, quantizer, "settings and `state_dict`", built)
 
 
 def pickling(case: Case) -> str:
@@ -63,19 +64,18 @@ def pickling(case: Case) -> str:
         twin = pickle.loads(pickle.dumps(quantizer))
     except Exception as error:  # a user's class can fail in any way
         raise BrokenError(f"{type(error).__name__}: {error}", "keep no lambdas, files or generators") from error
-    return _alike(case, quantizer, {"a pickle": twin})
+    return _alike(case, quantizer, "a pickle", twin)
 
 
-def _alike(case: Case, quantizer: nn.Module, twins: dict[str, nn.Module]) -> str:
+def _alike(case: Case, quantizer: Quantizer, how: str, twin: Quantizer) -> str:
     z = case.embedding()
-    expected = case.output(quantizer.eval(), z)  # type: ignore[arg-type]
-    for how, twin in twins.items():
-        twin.load_state_dict(quantizer.state_dict())
-        found = case.output(twin.eval(), z)  # type: ignore[arg-type]
-        for name in ("codes", "z_hat"):
-            if differs := unlike(getattr(found, name), getattr(expected, name)):
-                remedy = "keep what is drawn or learned as parameters and buffers, none with persistent=False"
-                raise BrokenError(f"{name} of one made from {how} differ: {differs}", remedy)
+    expected = case.output(quantizer.eval(), z)
+    twin.load_state_dict(quantizer.state_dict())
+    found = case.output(twin.eval(), z)
+    for name in ("codes", "z_hat"):
+        if differs := unlike(getattr(found, name), getattr(expected, name)):
+            remedy = "keep what is drawn or learned as parameters and buffers, none with persistent=False"
+            raise BrokenError(f"{name} of one made from {how} differ: {differs}", remedy)
     return ""
 
 

@@ -67,14 +67,10 @@ def bd_rate(
         -0.5
     """
     sign = 1.0 if better == "higher" else -1.0
-    curves = [(np.log(rates), sign * qualities) for rates, qualities in (reference, other)]
-
-    def swapped(chosen: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return chosen[1], chosen[0]
-
-    difference, overlap = _bootstrapped([swapped(np.stack(each)) for each in curves], interpolation, samples)
-    value, low, high = np.expm1([difference[0], *np.percentile(difference[1:], [2.5, 97.5])])
-    return Delta(float(value), float(low), float(high), overlap, len(reference[0]))
+    curves = [(sign * qualities, np.log(rates)) for rates, qualities in (reference, other)]
+    difference, overlap = _bootstrapped(curves, interpolation, samples)
+    value, low, high = np.expm1(_with_interval(difference)).tolist()
+    return Delta(value, low, high, overlap, len(reference[0]))
 
 
 def bd_quality(
@@ -92,9 +88,13 @@ def bd_quality(
     sign = 1.0 if better == "higher" else -1.0
     curves = [(np.log(rates), sign * qualities) for rates, qualities in (reference, other)]
     difference, overlap = _bootstrapped(curves, interpolation, samples)
-    difference = sign * difference
-    value, low, high = difference[0], *np.percentile(difference[1:], [2.5, 97.5])
-    return Delta(float(value), float(low), float(high), overlap, len(reference[0]))
+    value, low, high = _with_interval(sign * difference).tolist()
+    return Delta(value, low, high, overlap, len(reference[0]))
+
+
+def _with_interval(found: FloatArray) -> FloatArray:
+    """Return the value of all recordings, and the ends of the 95 % interval by its samples."""
+    return np.array([found[0], *np.percentile(found[1:], [2.5, 97.5])])
 
 
 def _bootstrapped(

@@ -17,7 +17,7 @@ from qcodec.losses.spectral import MelLoss
 _DELAY = 0.1  # seconds, the largest delay that is looked for
 
 
-class NotMeasured(Exception):  # noqa: N818 - it is an answer
+class NotMeasuredError(Exception):
     """Raised where a metric cannot be had, with the reason."""
 
 
@@ -47,24 +47,24 @@ class QualityMetric(ABC):
         """Measure signals ``(n,)`` of any rate, resampled where need be.
 
         Raises:
-            NotMeasured: Where the metric does not apply, or fails.
+            NotMeasuredError: Where the metric does not apply, or fails.
         """
         if rate < self.lowest:
-            raise NotMeasured(f"is for {self.lowest} Hz or more")
+            raise NotMeasuredError(f"is for {self.lowest} Hz or more")
         if len(reference) < self.shortest * rate:
-            raise NotMeasured(f"needs {self.shortest:g} s or more")
+            raise NotMeasuredError(f"needs {self.shortest:g} s or more")
         if not (np.isfinite(reference).all() and np.isfinite(decoded).all()):
-            raise NotMeasured("of samples that are no numbers")
+            raise NotMeasuredError("of samples that are no numbers")
         if self.rate and self.rate != rate:
             reference, decoded = (soxr.resample(each, rate, self.rate, "VHQ") for each in (reference, decoded))
         try:
             value = float(self.measure(reference, decoded, self.rate or rate))
-        except NotMeasured:
+        except NotMeasuredError:
             raise
         except Exception as error:  # of a package of others: it must not end a long evaluation
-            raise NotMeasured(" ".join(f"{type(error).__name__}: {error}".split())[:120]) from error
+            raise NotMeasuredError(" ".join(f"{type(error).__name__}: {error}".split())[:120]) from error
         if not np.isfinite(value):
-            raise NotMeasured(f"gave {value}")
+            raise NotMeasuredError(f"gave {value}")
         return value
 
 
@@ -156,7 +156,7 @@ class Packaged(QualityMetric):
         try:
             module = import_module(self.module)
         except ImportError:
-            raise NotMeasured(f"needs {self.module}: pip install 'qcodec[metrics]'") from None
+            raise NotMeasuredError(f"needs {self.module}: pip install 'qcodec[metrics]'") from None
         return self.call(module, reference, decoded, rate)
 
 
@@ -222,6 +222,6 @@ def quality(reference: Signal, decoded: Signal, rate: int, metrics: Sequence[Qua
     for metric in metrics:
         try:
             values[metric.name] = float(np.mean([metric(pair.reference, pair.decoded, rate) for pair in pairs]))
-        except NotMeasured as reason:
+        except NotMeasuredError as reason:
             notes[metric.name] = str(reason)
     return Quality(values, notes, pairs[0].delay)

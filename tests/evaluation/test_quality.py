@@ -7,7 +7,7 @@ import pytest
 from evaluation_signals import voice
 
 from qcodec.evaluation.alignment import align
-from qcodec.evaluation.quality import METRICS, NotMeasured, QualityMetric, quality
+from qcodec.evaluation.quality import METRICS, NotMeasuredError, QualityMetric, quality
 
 RATE = 16000
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -123,7 +123,7 @@ def test_a_metric_that_fails_ends_nothing():
 
     clean = voice(0.5)[None]
     assert quality(clean, clean, RATE, [Failing()]).notes == {"failing": "RuntimeError: of no use"}
-    with pytest.raises(NotMeasured, match="no numbers"):
+    with pytest.raises(NotMeasuredError, match="no numbers"):
         BY_NAME["mel"](clean[0], clean[0] * np.nan, RATE)
 
 
