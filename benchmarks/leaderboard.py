@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,11 @@ TUNING = {"first": 0, "seeds": 2, "updates": 6000, "warmup": 1800}
 COUNTED = {"first": 100, "seeds": 5, "updates": 20000, "warmup": 6000}
 EPOCHS = 20
 FLOOR = 1e-4  # an MSE below which less is no better
+
+
+def label(rate: float) -> str:
+    """Return a rate as it can stand in a system's name."""
+    return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def schedule(rate: float, budget: dict[str, int]) -> dict[str, Any]:
@@ -62,9 +66,9 @@ def fit(systems: dict[str, Any], budget: dict[str, int], folder: Path) -> None:
 def tuned(name: str, folder: Path) -> dict[str, list[float | None]]:
     """Return the held-out MSE of each seed of an entry, by learning rate."""
     run = read_run(folder)
-    series = {rate: run.series("hard_mse", f"{name}@{rate:g}") for rate in RATES}
+    series = {rate: run.series("hard_mse", f"{name}@{label(rate)}") for rate in RATES}
     return {
-        f"{rate:g}": [float(x) if np.isfinite(x) else None for x in found.last] for rate, found in series.items() if found
+        label(rate): [float(x) if np.isfinite(x) else None for x in found.last] for rate, found in series.items() if found
     }
 
 
@@ -75,7 +79,7 @@ def best(values: dict[str, list[float | None]]) -> str:
 
 def train(names: tuple[str, ...], systems: dict[str, Any], folder: Path) -> None:
     """Tune and train some entries side by side, and add them to the leaderboard."""
-    rates = {f"{name}@{r:g}": systems[name] | {"schedule": schedule(r, TUNING)} for name in names for r in RATES}
+    rates = {f"{name}@{label(r)}": systems[name] | {"schedule": schedule(r, TUNING)} for name in names for r in RATES}
     fit(rates, TUNING, folder / "tuning")
     found = {name: tuned(name, folder / "tuning") for name in names}
     (folder / "tuning.json").write_text(json.dumps(found, indent=1))
@@ -95,8 +99,8 @@ def main() -> None:
     systems = expand_grids(yaml.safe_load(RECIPE.read_text()))["model"]["init_args"]["systems"]
     part, parts = map(int, options.part.split("/"))
     wanted = options.only or list(systems)
-    for number, names in enumerate(batched(wanted, options.together)):
-        missing = tuple(name for name in names if not (ENTRIES / f"{name}.json").exists())
+    for number, start in enumerate(range(0, len(wanted), options.together)):
+        missing = tuple(name for name in wanted[start : start + options.together] if not (ENTRIES / f"{name}.json").exists())
         if number % parts == part and missing:
             print(f"{number}: {', '.join(missing)}", flush=True)
             train(missing, systems, options.runs / "+".join(missing))
