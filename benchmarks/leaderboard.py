@@ -68,7 +68,9 @@ def tuned(name: str, folder: Path) -> dict[str, list[float | None]]:
     run = read_run(folder)
     series = {rate: run.series("hard_mse", f"{name}@{label(rate)}") for rate in RATES}
     return {
-        label(rate): [float(x) if np.isfinite(x) else None for x in found.last] for rate, found in series.items() if found
+        label(rate): [float(x) if np.isfinite(x) else None for x in found.last]
+        for rate, found in series.items()
+        if found
     }
 
 
@@ -100,7 +102,9 @@ def main() -> None:
     part, parts = map(int, options.part.split("/"))
     wanted = options.only or list(systems)
     for number, start in enumerate(range(0, len(wanted), options.together)):
-        missing = tuple(name for name in wanted[start : start + options.together] if not (ENTRIES / f"{name}.json").exists())
+        missing = tuple(
+            name for name in wanted[start : start + options.together] if not (ENTRIES / f"{name}.json").exists()
+        )
         if number % parts == part and missing:
             print(f"{number}: {', '.join(missing)}", flush=True)
             train(missing, systems, options.runs / "+".join(missing))

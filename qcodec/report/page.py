@@ -13,7 +13,7 @@ from qcodec.figures.drawn import curves_of
 from qcodec.figures.style import short
 from qcodec.report.comparison import Comparison
 from qcodec.report.summary import Row, Table
-from qcodec.runs.read import Run
+from qcodec.runs.read import FloatArray, Run
 from qcodec.runs.schema import DIVERGED, Metric
 
 _ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
@@ -95,15 +95,19 @@ def page(
     )  # fmt: skip
 
 
-def sparkline(curve: Curve, axis: Axis, most_points: int = 60) -> str:
+def sparkline(curve: Curve, axis: Axis) -> str:
     """Return the points of a curve's median in an SVG of 110 by 24; empty for fewer than two."""
-    middle = curve.range()[1]
-    seen = np.flatnonzero(~np.isnan(middle))
+    return sparkline_points(curve.updates, curve.range()[1], axis)
+
+
+def sparkline_points(updates: FloatArray, values: FloatArray, axis: Axis, most_points: int = 60) -> str:
+    """Return the points of values in an SVG of 110 by 24; empty for fewer than two."""
+    seen = np.flatnonzero(~np.isnan(values))
     if len(seen) < 2:
         return ""
     kept = seen[np.unique(np.linspace(0, len(seen) - 1, most_points).astype(int))]
-    across = 1 + 108 * curve.updates[kept] / curve.updates[kept[-1]]
-    return " ".join(f"{x:.1f},{23 - 22 * axis.fraction(y):.1f}" for x, y in zip(across, middle[kept], strict=True))
+    across = 1 + 108 * updates[kept] / updates[kept[-1]]
+    return " ".join(f"{x:.1f},{23 - 22 * axis.fraction(y):.1f}" for x, y in zip(across, values[kept], strict=True))
 
 
 def _small_curves(run: Run) -> tuple[str, dict[str, Curve], Axis]:

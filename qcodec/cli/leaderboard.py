@@ -1,0 +1,39 @@
+"""The command ``leaderboard``."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def leaderboard(arguments: Sequence[str]) -> None:
+    """Add the systems of runs to the leaderboard, or write its page.
+
+    Raises:
+        ValueError: For a run that is none of surrogate codecs, an entry that is there otherwise, or no entries.
+    """
+    parser = argparse.ArgumentParser(
+        prog="qcodec leaderboard",
+        description="The leaderboard of quantizers and estimators: a JSON file for each entry.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    adding = commands.add_parser("add", help="write an entry for each system of a run, or join more seeds to it")
+    adding.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a folder that `qcodec fit` wrote")
+    adding.add_argument(
+        "--tuning", type=Path, metavar="JSON", help="by system and learning rate, the MSE of the seeds it was chosen by"
+    )
+    adding.add_argument("--folder", type=Path, default=Path("recipes/leaderboard/entries"), help="default: %(default)s")
+    building = commands.add_parser("build", help="write the page, and the tables into the README beside the entries")
+    building.add_argument("--folder", type=Path, default=Path("recipes/leaderboard"), help="default: %(default)s")
+    building.add_argument("--output", type=Path, default=Path("leaderboard.html"), help="default: %(default)s")
+    options = parser.parse_args(arguments)
+
+    from qcodec.report.leaderboard import add, build, entries_of
+    from qcodec.runs.read import read_run
+
+    if options.command == "build":
+        print(build(options.folder, options.output))
+        return
+    tuning = json.loads(options.tuning.read_text(encoding="utf-8")) if options.tuning else None
+    for folder in options.runs:
+        print(*add(entries_of(read_run(folder), tuning), options.folder), sep="\n")
