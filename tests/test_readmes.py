@@ -29,7 +29,11 @@ from qcodec.cli.training import RunFolderCLI
 from qcodec.runs.recipes import all_recipes, find_recipe
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = [ROOT, *(ROOT / name for name in ("recipes", "benchmarks", "notebooks", ".github")), ROOT / "qcodec"]
+FOLDERS = [
+    ROOT,
+    *(ROOT / name for name in ("recipes", "recipes/leaderboard", "benchmarks", "notebooks", ".github")),
+    ROOT / "qcodec",
+]
 FILES = sorted(
     file for folder in FOLDERS for file in (folder.rglob if folder.name == "qcodec" else folder.glob)("*.md")
 )

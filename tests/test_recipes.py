@@ -19,7 +19,7 @@ from qcodec.codecs.model_file import load_codec
 from qcodec.runs.recipes import all_recipes, recipes_folder
 
 RECIPES = all_recipes()
-SURROGATE = [name for name in RECIPES if name.startswith("surrogate/")]
+SURROGATE = [name for name in RECIPES if name.startswith(("surrogate/", "leaderboard/"))]
 AUDIO = [name for name in RECIPES if name not in SURROGATE]
 SHORT = ["--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
 FEW_DRAWS = [
@@ -46,7 +46,10 @@ def rows(folder):
     return list(csv.DictReader((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()))
 
 
-@pytest.mark.parametrize("name", SURROGATE)
+@pytest.mark.parametrize(
+    "name",  # 89 systems take 20 s to read
+    [pytest.param(name, marks=pytest.mark.slow if name == "leaderboard/entries" else ()) for name in SURROGATE],
+)
 def test_a_recipe_runs_and_logs_a_row_with_every_system(name, tmp_path, monkeypatch):
     monkeypatch.setenv("QCODEC_KERNELS", "0")  # each size of an embedding would be compiled
     assert main(["fit", "--config", name, "--run_dir", str(tmp_path / "run"), *SHORT, *FEW_DRAWS]) == 0

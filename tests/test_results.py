@@ -8,9 +8,23 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+import yaml
+
+from qcodec.report.leaderboard import END, START, markdown, read_entries
+from qcodec.runs.grids import expand_grids
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "recipes/README.md").read_text(encoding="utf-8")
+
+
+def test_the_leaderboards_tables_are_those_of_its_entries():
+    text = (ROOT / "recipes/leaderboard/README.md").read_text(encoding="utf-8")
+    entries = read_entries(ROOT / "recipes/leaderboard/entries")
+    assert text.partition(START)[2].partition(END)[0].strip() == markdown(entries)
+    settings = expand_grids(yaml.safe_load((ROOT / "recipes/leaderboard/entries.yaml").read_text(encoding="utf-8")))
+    systems = settings["model"]["init_args"]["systems"]
+    assert {entry.name for entry in entries} <= systems.keys()
+    assert all(not set(entry.seeds) & {0, 1} for entry in entries)  # which chose the learning rate
 
 
 def by_seed(name, metric="hard_mse"):

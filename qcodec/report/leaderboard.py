@@ -1,7 +1,7 @@
-"""The leaderboard: an entry is a small JSON file with what a system reached by seed, and the page is made of the files."""
+"""The leaderboard: an entry is a JSON file with what a system reached by seed, and the page is made of the files."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from qcodec.figures.style import short
 from qcodec.report.comparison import SOLVED, holm, paired
 from qcodec.report.page import sparkline_points
 from qcodec.runs.read import Run
-from qcodec.runs.schema import DIVERGED
 
 METRICS = ("hard_mse", "mse", "ma_e", "effective_bits", "entropy_bits", "bits_per_frame")
 RANKED = 10  # seeds from which an entry is ranked: with 5, no test of signs can tell two entries apart (p >= 0.0625)
@@ -66,7 +65,7 @@ class Entry:
 
     @property
     def lost(self) -> float:
-        """Median over seeds of the bits per frame by which it misses R(D): what its codes could carry, less what they do."""
+        """Bits per frame by which it misses R(D), in the median: what its codes could carry, less what they do."""
         return float(np.nanmedian(np.minimum(self.bits, self.source_bits) - self.of("effective_bits")))
 
     @property
@@ -114,7 +113,10 @@ def entries_of(run: Run, tuning: Mapping[str, Mapping[str, Sequence[float | None
                 seeds=known["hard_mse"].seeds,
                 values={metric: _plain(each.last) for metric, each in known.items()},
                 diverged_at=_plain(diverged if len(diverged) else np.full(len(known["hard_mse"].seeds), np.nan)),
-                curves={m: _plain(np.median(known[m].values, axis=0)) for m in ("ma_e", "effective_bits")},
+                curves={
+                    metric: _plain(np.median(np.nan_to_num(known[metric].values, nan=worst, posinf=worst), axis=0))
+                    for metric, worst in (("ma_e", np.inf), ("effective_bits", 0.0))
+                },
                 steps=tuple(map(float, known["hard_mse"].steps)),
                 tuning={rate: tuple(values) for rate, values in (tuning or {}).get(name, {}).items()},
                 made_by=run.description.made_by,
@@ -241,10 +243,11 @@ def _level(ranked: Sequence[Entry]) -> set[str]:
     return {other.name for other, p in zip(others, holm(p_values), strict=True) if p >= 0.05}
 
 
-def _rows(entries: Sequence[Entry], level: set[str] = frozenset()) -> list[Row]:  # type: ignore[assignment]
+def _rows(entries: Sequence[Entry], level: Collection[str] = ()) -> list[Row]:
     curves = [np.array([np.nan if x is None else x for x in entry.curves["ma_e"]]) for entry in entries]
     seen = np.concatenate([curve[np.isfinite(curve) & (curve > 0)] for curve in curves] or [np.ones(1)])
-    axis = Axis(float(min(seen, default=0.1)), float(max(seen, default=1.0)), log=True)
+    low, high = float(min(seen, default=1.0)), float(max(seen, default=1.0))
+    axis = Axis(low, max(high, 1.01 * low), log=True)
     return [
         replace(_row(entry), points=sparkline_points(np.array(entry.steps), curve, axis), level=entry.name in level)
         for entry, curve in zip(entries, curves, strict=True)
@@ -268,7 +271,8 @@ def _row(entry: Entry) -> Row:
         "" if rate is None else f"{rate:g}",
     )  # fmt: skip
     keys = (
-        *named, n, solved / n, *ends, bits, entry.lost, np.inf if half is None else half, lost / n, gap, use, rate or 0.0,
+        *named, n, solved / n, *ends, bits, entry.lost, np.inf if half is None else half, lost / n, gap, use,
+        rate or 0.0,
     )  # fmt: skip
     return Row(cells, keys, "")
 
