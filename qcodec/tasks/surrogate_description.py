@@ -7,9 +7,9 @@ METRICS = (
     Metric("mse", "Training MSE per value", "training MSE", better="lower", distortion=True),
     Metric("hard_mse", "MSE of the hard quantizer", "hard MSE", better="lower", distortion=True),
     Metric("ma_e", "Mean absolute embedding", "MA-E"),
-    Metric("entropy_bits", "Entropy of the codes", "bits per frame", better="lower"),
-    Metric("bits_per_frame", "Bits per frame", "bits per frame", better="lower", drawn=False),
-    Metric("effective_bits", "Effective bits", "bits per frame", better="higher", drawn=False),
+    Metric("entropy_bits", "Entropy of the codes", "entropy", "bits per frame", "lower"),
+    Metric("bits_per_frame", "Capacity of the codes", "capacity", "bits per frame", "lower", drawn=False),
+    Metric("effective_bits", "Effective bits", "effective bits", "bits per frame", "higher", drawn=False),
 )
 RANK = ("hard_mse", "mse")
 
