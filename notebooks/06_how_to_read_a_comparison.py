@@ -80,3 +80,28 @@ for other, each, p in zip(others, found, holm([each.p for each in found])):
 # %%
 for seeds in (3, 5, 6, 10, 20):
     print(f"{seeds:>3} seeds: p can be no less than {2 / 2**seeds:.2g}")
+
+# %% [markdown]
+# ## The leaderboard
+#
+# `recipes/leaderboard` has a file for each entry, all with the same budget for their learning rate. Every seed of the
+# first twelve, best first; most of what looks like an order is the luck of five seeds.
+
+# %%
+from qcodec.report.leaderboard import read_entries
+
+entries = read_entries(recipes_folder() / "leaderboard" / "entries")[:12]
+figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+for height, entry in enumerate(reversed(entries)):
+    axes.plot(np.maximum(entry.of("hard_mse"), 1e-14), [height] * len(entry.seeds), "o", alpha=0.5, ms=5)
+axes.axvline(SOLVED, color="#777777", ls="--", lw=0.8)
+axes.set_yticks(range(len(entries)), [entry.name for entry in reversed(entries)])
+axes.set(xscale="log", xlabel="hard MSE of each seed (dashed: solved)")
+
+# %% [markdown]
+# `lost` is the distance to R(D) in bits per frame: what the codes could carry, less what they do. Two entries may be far
+# apart in MSE and near in bits, and an entry of few seeds is screened, not ranked.
+
+# %%
+for entry in entries:
+    print(f"{entry.name:<28}{len(entry.seeds):>3} seeds   MSE {entry.merit:8.2g}   {entry.lost:5.1f} bits lost")

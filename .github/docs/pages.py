@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "index.md": "README.md",
     "recipes.md": "recipes/README.md",
+    "leaderboard.md": "recipes/leaderboard/README.md",
     "quantizers.md": "qcodec/quantizers/README.md",
     "data.md": "qcodec/data/README.md",
     "files.md": "qcodec/bitstream/README.md",
@@ -23,7 +24,7 @@ PAGES = {
 }
 MODULES = ("api", "rate")  # pages of one module; the other pages of the reference are folders
 COMMANDS = (
-    "fit", "validate", "test", "predict", "report", "dashboard", "check", "zoo", "recipes", "encode", "decode",
+    "fit", "validate", "test", "predict", "report", "leaderboard", "dashboard", "check", "zoo", "recipes", "encode", "decode",
     "tables", "export", "evaluate", "bdrate", "data",
 )  # fmt: skip
 FIGURES = ROOT / ".github/figures"
