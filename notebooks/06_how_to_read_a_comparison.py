@@ -21,6 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from qcodec.report.comparison import SOLVED, Share, holm, paired
+from qcodec.report.leaderboard import read_entries
 from qcodec.runs.recipes import recipes_folder
 
 QUICK = os.environ.get("QUICK") == "1"  # changes nothing here: all of it takes seconds
@@ -88,8 +89,6 @@ for seeds in (3, 5, 6, 10, 20):
 # first twelve, best first; most of what looks like an order is the luck of five seeds.
 
 # %%
-from qcodec.report.leaderboard import read_entries
-
 entries = read_entries(recipes_folder() / "leaderboard" / "entries")[:12]
 figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
 for height, entry in enumerate(reversed(entries)):

@@ -14,7 +14,7 @@ from qcodec.figures.data import Axis
 from qcodec.figures.style import short
 from qcodec.report.comparison import SOLVED, holm, paired
 from qcodec.report.page import sparkline_points
-from qcodec.runs.read import Run
+from qcodec.runs.read import FloatArray, Run
 
 METRICS = ("hard_mse", "mse", "ma_e", "effective_bits", "entropy_bits", "bits_per_frame")
 RANKED = 10  # seeds from which an entry is ranked: with 5, no test of signs can tell two entries apart (p >= 0.0625)
@@ -54,19 +54,24 @@ class Entry:
     tuning: Mapping[str, Values]
     made_by: Mapping[str, str]
 
-    def of(self, metric: str) -> Any:
+    def of(self, metric: str) -> FloatArray:
         """Return a metric of each seed, ``(seeds,)``, nan where it is no number."""
         return np.array([np.nan if value is None else value for value in self.values[metric]])
 
     @property
     def bits(self) -> float:
         """Capacity of the codes of a frame, in bits."""
-        return float(np.nanmedian(self.of("bits_per_frame")))
+        return _median(self.of("bits_per_frame"))
+
+    @property
+    def carried(self) -> float:
+        """Median over seeds of the effective bits; a seed whose MSE is no number carries none."""
+        return float(np.median(np.nan_to_num(self.of("effective_bits"), nan=0.0)))
 
     @property
     def lost(self) -> float:
         """Bits per frame by which it misses R(D), in the median: what its codes could carry, less what they do."""
-        return float(np.nanmedian(np.minimum(self.bits, self.source_bits) - self.of("effective_bits")))
+        return min(self.bits, self.source_bits) - self.carried
 
     @property
     def merit(self) -> float:
@@ -258,23 +263,28 @@ def _row(entry: Entry) -> Row:
     hard, n = entry.of("hard_mse"), len(entry.seeds)
     solved = int((hard < SOLVED).sum())
     lost = sum(each is not None for each in entry.diverged_at)
-    gap = float(np.nanmedian(hard / entry.of("mse"))) if np.isfinite(hard).any() else np.nan
-    ends = [float(f(hard)) if np.isfinite(hard).any() else np.nan for f in (np.nanmedian, np.nanmin, np.nanmax)]
-    use = float(np.nanmedian(entry.of("entropy_bits"))) / entry.bits
-    bits = float(np.nanmedian(entry.of("effective_bits")))
+    gap = _median(hard / entry.of("mse"))
+    ends = [float(f(np.nan_to_num(hard, nan=np.inf))) for f in (np.median, np.min, np.max)]
+    use = _median(entry.of("entropy_bits")) / entry.bits
     rate = (entry.system.get("schedule") or {}).get("init_args", {}).get("rate")
     half = entry.half_way
     named = (entry.name, *_parts(entry.system))
     cells = (
-        *named, str(n), f"{solved} of {n}", *map(_number, ends), f"{bits:.1f}", f"{entry.lost:.1f}",
-        "never" if half is None else f"{half:,.0f}", f"{lost} of {n}", _number(gap), f"{use:.0%}",
-        "" if rate is None else f"{rate:g}",
+        *named, str(n), f"{solved} of {n}", *map(_number, ends), f"{entry.carried:.1f}", f"{entry.lost:.1f}",
+        "never" if half is None else f"{half:,.0f}", f"{lost} of {n}", _number(gap),
+        f"{use:.0%}" if np.isfinite(use) else "", "" if rate is None else f"{rate:g}",
     )  # fmt: skip
     keys = (
-        *named, n, solved / n, *ends, bits, entry.lost, np.inf if half is None else half, lost / n, gap, use,
+        *named, n, solved / n, *ends, entry.carried, entry.lost, np.inf if half is None else half, lost / n, gap, use,
         rate or 0.0,
     )  # fmt: skip
     return Row(cells, keys, "")
+
+
+def _median(values: FloatArray) -> float:
+    """Return the median of what is finite; nan where nothing is."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else float("nan")
 
 
 def _number(value: float) -> str:
@@ -344,6 +354,6 @@ def build(folder: Path, output: Path) -> Path:
     return output
 
 
-def _plain(values: Any) -> Values:
+def _plain(values: FloatArray) -> Values:
     """Return numbers with six digits; ``None`` where one is not finite."""
     return tuple(float(f"{value:.6g}") if np.isfinite(value) else None for value in values)
