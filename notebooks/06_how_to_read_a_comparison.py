@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from qcodec.report.comparison import SOLVED, Share, holm, paired
-from qcodec.report.leaderboard import read_entries
+from qcodec.report.leaderboard_entry import read_entries
 from qcodec.runs.recipes import recipes_folder
 
 QUICK = os.environ.get("QUICK") == "1"  # changes nothing here: all of it takes seconds

@@ -10,7 +10,8 @@ from statistics import median
 import pytest
 import yaml
 
-from qcodec.report.leaderboard import END, START, markdown, read_entries
+from qcodec.report.leaderboard import END, START, markdown
+from qcodec.report.leaderboard_entry import read_entries
 from qcodec.runs.grids import expand_grids
 
 ROOT = Path(__file__).parents[1]

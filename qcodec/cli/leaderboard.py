@@ -28,7 +28,8 @@ def leaderboard(arguments: Sequence[str]) -> None:
     building.add_argument("--output", type=Path, default=Path("leaderboard.html"), help="default: %(default)s")
     options = parser.parse_args(arguments)
 
-    from qcodec.report.leaderboard import add, build, entries_of
+    from qcodec.report.leaderboard import build
+    from qcodec.report.leaderboard_entry import add, entries_of
     from qcodec.runs.read import read_run
 
     if options.command == "build":

@@ -42,7 +42,7 @@ def run(values, seeds=None, bits=60.0, kind="surrogate", systems=None):
         {"model": {"init_args": task}, "data": {"class_path": "qcodec.data.synthetic.SyntheticBits"}}
     )
     return Run(
-        "r", metrics, 100, config, description=RunDescription(kind, METRICS, RANK, BOUND, made_by={"machine": "m"})
+        "r", metrics, 100, config, description=RunDescription(kind, METRICS, RANK, BOUND, made_by={"machine": "m", "command": "qcodec fit"})
     )
 
 
@@ -51,6 +51,7 @@ def test_an_entry_holds_what_each_seed_reached_and_comes_back_from_its_file_as_i
     assert entry.values["hard_mse"] == (0.22, 0.44, None)
     assert entry.diverged_at == (None, None, 50.0)
     assert entry.system["schedule"] == SCHEDULE
+    assert entry.made_by == {"machine": "m"}  # a command holds paths, which nobody else has
     assert (entry.seeds, entry.updates, entry.bits) == ((100, 101, 102), 200, 60.0)
     (path,) = add([entry], tmp_path)
     assert read_entries(tmp_path) == [entry]

@@ -9,7 +9,8 @@ import pytest
 from test_leaderboard import run as leaderboard_run
 from test_report import run_folder
 
-from qcodec.report.leaderboard import entries_of, page
+from qcodec.report.leaderboard import page
+from qcodec.report.leaderboard_entry import entries_of
 from qcodec.report.write import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
