@@ -7,7 +7,8 @@ import pytest
 
 from qcodec.cli import main
 from qcodec.report import leaderboard
-from qcodec.report.leaderboard import END, START, add, build, entries_of, markdown, read_entries, tables
+from qcodec.report.leaderboard import END, START, build, markdown, tables
+from qcodec.report.leaderboard_entry import add, entries_of, read_entries
 from qcodec.runs.read import Run, Series
 from qcodec.runs.schema import Bound, RunDescription
 from qcodec.tasks.surrogate_description import METRICS, RANK
