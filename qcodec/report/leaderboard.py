@@ -36,10 +36,11 @@ HEADINGS = (
 
 
 def tables(entries: Sequence[Entry]) -> Iterator[tuple[str, str, list[Row]]]:
-    """Yield title, note and rows of each table: ranked, screened, and at other rates than most entries."""
-    rates = [round(entry.bits, 1) for entry in entries]
-    usual = max(sorted(set(rates)), key=rates.count)
-    here = [entry for entry, rate in zip(entries, rates, strict=True) if rate == usual]
+    """Yield title, note and rows of each table: ranked, screened, and of other tasks than most entries have."""
+    tasks = [entry.task for entry in entries]
+    usual = max(sorted(set(tasks)), key=tasks.count)
+    here = [entry for entry, task in zip(entries, tasks, strict=True) if task == usual]
+    under = f"at {usual[0]:g} bits a frame, {usual[1]:,} updates"
     ranked = [entry for entry in here if len(entry.seeds) >= RANKED]
     screened = [entry for entry in here if len(entry.seeds) < RANKED]
     elsewhere = [entry for entry in entries if entry not in here]
@@ -48,14 +49,14 @@ def tables(entries: Sequence[Entry]) -> Iterator[tuple[str, str, list[Row]]]:
             f"{RANKED} seeds or more. Those marked = cannot be told from the first (p of a permutation test by seed, "
             f"corrected for {len(ranked) - 1} comparisons, is 0.05 or more)."
         )
-        yield f"Ranked, at {usual:g} bits a frame", note, _rows(ranked, _level(ranked))
+        yield f"Ranked, {under}", note, _rows(ranked, _level(ranked))
     if screened:
         note = "Too few seeds to tell neighbours apart: an order to choose from what is trained with more, no ranking."
-        yield f"Screened, at {usual:g} bits a frame", note, _rows(screened)
+        yield f"Screened, {under}", note, _rows(screened)
     if elsewhere:
         elsewhere.sort(key=lambda entry: entry.lost)
         yield (
-            "At other rates",
+            "At other rates, lengths or on other data",
             "In the order of the bits that are lost against R(D) at their own rate.",
             _rows(elsewhere),
         )

@@ -53,6 +53,12 @@ class Entry:
         return np.array([np.nan if value is None else value for value in self.values[metric]])
 
     @property
+    def task(self) -> tuple[float, int, str]:
+        """What entries must share to be held against each other: bits of a frame, updates, and source of the data."""
+        drawn = {key: self.data["init_args"].get(key) for key in ("source", "rotation")}
+        return round(self.bits, 1), self.updates, json.dumps(drawn, sort_keys=True)
+
+    @property
     def bits(self) -> float:
         """Capacity of the codes of a frame, in bits."""
         return finite_median(self.of("bits_per_frame"))
@@ -165,6 +171,7 @@ def read_entry(path: Path) -> Entry:
             content[name] = {key: tuple(values) for key, values in content[name].items()}
         entry = Entry(**content)
         sizes = {len(entry.values[metric]) for metric in METRICS} | {len(entry.diverged_at), len(entry.seeds)}
+        _ = entry.task
         if len(sizes) > 1 or not entry.seeds:
             raise ValueError("its seeds and values differ in number")
         return entry
