@@ -247,3 +247,17 @@ def test_an_overlay_of_one_factor_changes_that_alone(name, changed, capsys):
     found = {key.rpartition(".")[2]: value for key, value in other.items() if plain.get(key, "absent") != value}
     assert {key: value for key, value in found.items() if key in changed} == changed
     assert set(found) <= {*changed, "training_levels"}
+
+
+def test_averaged_weights_train_beside_the_others_and_are_what_is_exported(recordings, tmp_path):
+    words = ["--run_dir", str(tmp_path / "run"), *in_small("dac/16khz_ste_cl", recordings)]
+    averaging = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
+    assert (
+        main(["fit", "--config", "dac/16khz_ste_cl", averaging, "--trainer.callbacks.init_args.decay=0.5", *words]) == 0
+    )
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "mean.safetensors")]) == 0
+    kept = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    mean, last = (load_codec(tmp_path / "mean.safetensors").state_dict(), kept["current_model_state"])
+    name = next(name for name in mean if name.startswith("decoder") and mean[name].ndim == 3)
+    assert torch.equal(mean[name], kept["state_dict"][f"codec.{name}"])
+    assert not torch.equal(mean[name], last[f"codec.{name}"])
