@@ -1,9 +1,9 @@
 """Writing of audio files, a block at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import BinaryIO, TypeVar, cast, final
 
 import soundfile
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from qcodec.atomic_write import atomic_write
 from qcodec.audio.reading import resampled
 
+T = TypeVar("T")
 _FORMATS = {"OPUS": "OGG", "AIF": "AIFF"}  # by the ending, where that is not the format's name
 _SUBTYPES = {"OPUS": "OPUS"}  # by the ending, where that is not the format's usual one
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
@@ -62,12 +63,50 @@ def write_audio(path: Path, blocks: Iterable[Tensor], rate: int, wanted: AudioFo
             ".wav, .flac or .ogg"
         )
     with atomic_write(path) as part:
+        sink = _Sink(part)
         try:
-            with soundfile.SoundFile(part, "w", wanted.sample_rate, wanted.channels, subtype, format=kind) as file:
+            with soundfile.SoundFile(
+                cast(BinaryIO, sink), "w", wanted.sample_rate, wanted.channels, subtype, format=kind
+            ) as file:
                 for block in _cut(resampled(blocks, rate, wanted.sample_rate), wanted.length):
                     file.write(block.T.numpy())
+                    sink.check(path)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{path} cannot be written: {error.error_string}") from None
+        sink.check(path)
+
+
+class _Sink:
+    """A file that keeps its first error: soundfile calls it from C, where what is raised would be printed and lost."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        return self._kept(lambda: self._file.write(content), len(content))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._kept(lambda: self._file.seek(offset, whence), 0)
+
+    def tell(self) -> int:
+        return self._kept(self._file.tell, 0)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._kept(lambda: self._file.read(size), b"")
+
+    def _kept(self, call: Callable[[], T], otherwise: T) -> T:
+        if self._error is None:
+            try:
+                return call()
+            except OSError as error:
+                self._error = error
+        return otherwise
+
+    def check(self, path: Path) -> None:
+        """Raise the error that was kept."""
+        if self._error is not None:
+            raise OSError(f"{path} cannot be written whole: is the disk full? ({self._error.strerror})")
 
 
 def _cut(blocks: Iterable[Tensor], length: int) -> Iterator[Tensor]:
