@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from qcodec.report.leaderboard_entry import merit
 from qcodec.runs.grids import expand_grids
 from qcodec.runs.read import read_run
 
@@ -29,7 +30,6 @@ RATES = (1e-3, 3e-3, 1e-2)
 TUNING = {"first": 0, "seeds": 2, "updates": 6000, "warmup": 1800}
 COUNTED = {"first": 100, "seeds": 5, "updates": 20000, "warmup": 6000}
 EPOCHS = 20
-FLOOR = 1e-4  # an MSE below which less is no better
 
 
 def label(rate: float) -> str:
@@ -74,18 +74,14 @@ def tuned(name: str, folder: Path) -> dict[str, list[float | None]]:
     }
 
 
-def best(values: dict[str, list[float | None]]) -> str:
-    """Return the rate of the lowest geometric mean of max(MSE, 1e-4); what is no number counts as 1."""
-    return min(values, key=lambda rate: np.mean([np.log(max(1.0 if x is None else x, FLOOR)) for x in values[rate]]))
-
-
 def train(names: tuple[str, ...], systems: dict[str, Any], folder: Path) -> None:
     """Tune and train some entries side by side, and add them to the leaderboard."""
     rates = {f"{name}@{label(r)}": systems[name] | {"schedule": schedule(r, TUNING)} for name in names for r in RATES}
     fit(rates, TUNING, folder / "tuning")
     found = {name: tuned(name, folder / "tuning") for name in names}
     (folder / "tuning.json").write_text(json.dumps(found, indent=1))
-    counted = {name: systems[name] | {"schedule": schedule(float(best(found[name])), COUNTED)} for name in names}
+    best = {name: float(min(values, key=lambda rate: merit(values[rate]))) for name, values in found.items()}
+    counted = {name: systems[name] | {"schedule": schedule(best[name], COUNTED)} for name in names}
     fit(counted, COUNTED, folder / "counted")
     words = [str(folder / "counted"), "--tuning", str(folder / "tuning.json"), "--folder", str(ENTRIES)]
     subprocess.run([sys.executable, "-m", "qcodec", "leaderboard", "add", *words], check=True)

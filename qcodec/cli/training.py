@@ -202,7 +202,7 @@ class RunFolderCLI(LightningCLI):
 
     @rank_zero_only
     def before_fit(self) -> None:
-        """Give all settings to the loggers; other ranks may be here before the first has written them."""
+        """Pass all settings to the loggers; other ranks may be here before the first has written them."""
         settings = yaml.safe_load((self.run_dir / CONFIG).read_text(encoding="utf-8"))
         for logger in self.trainer.loggers:
             logger.log_hyperparams(settings)

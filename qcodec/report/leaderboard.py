@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from qcodec.atomic_write import atomic_write
-from qcodec.figures.data import Axis
+from qcodec.figures.data import Axis, Curve
 from qcodec.figures.style import short
 from qcodec.report.comparison import SOLVED, holm, paired
-from qcodec.report.leaderboard_entry import Entry, finite_median, read_entries
-from qcodec.report.page import sparkline_points
+from qcodec.report.leaderboard_entry import Entry, as_array, finite_median, read_entries
+from qcodec.report.page import render, sparkline
 
 RANKED = 10  # seeds from which an entry is ranked: with 5, no test of signs can tell two entries apart (p >= 0.0625)
 START, END = "<!-- leaderboard -->", "<!-- end -->"
@@ -43,7 +42,7 @@ def tables(entries: Sequence[Entry]) -> Iterator[tuple[str, str, list[Row]]]:
     under = f"at {usual[0]:g} bits a frame, {usual[1]:,} updates"
     ranked = [entry for entry in here if len(entry.seeds) >= RANKED]
     screened = [entry for entry in here if len(entry.seeds) < RANKED]
-    elsewhere = [entry for entry in entries if entry not in here]
+    elsewhere = [entry for entry, task in zip(entries, tasks, strict=True) if task != usual]
     if ranked:
         note = (
             f"{RANKED} seeds or more. Those marked = cannot be told from the first (p of a permutation test by seed, "
@@ -77,12 +76,13 @@ def _level(ranked: Sequence[Entry]) -> set[str]:
 
 
 def _rows(entries: Sequence[Entry], level: Collection[str] = ()) -> list[Row]:
-    curves = [np.array([np.nan if x is None else x for x in entry.curves["ma_e"]]) for entry in entries]
-    seen = np.concatenate([curve[np.isfinite(curve) & (curve > 0)] for curve in curves] or [np.ones(1)])
+    curves = [Curve(np.array(entry.steps), as_array(entry.curves["ma_e"])[None]) for entry in entries]
+    every = np.concatenate([curve.values.ravel() for curve in curves])
+    seen = every[np.isfinite(every) & (every > 0)]
     low, high = float(min(seen, default=1.0)), float(max(seen, default=1.0))
     axis = Axis(low, max(high, 1.01 * low), log=True)
     return [
-        replace(_row(entry), points=sparkline_points(np.array(entry.steps), curve, axis), level=entry.name in level)
+        replace(_row(entry), points=sparkline(curve, axis), level=entry.name in level)
         for entry, curve in zip(entries, curves, strict=True)
     ]
 
@@ -149,13 +149,7 @@ def markdown(entries: Sequence[Entry]) -> str:
 
 def page(entries: Sequence[Entry]) -> str:
     """Return the leaderboard as one page whose columns can be sorted and whose rows can be filtered."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )  # fmt: skip
-    return environment.get_template("leaderboard.html").render(
-        headings=HEADINGS, tables=list(tables(entries)), entries=entries
-    )
+    return render("leaderboard.html", headings=HEADINGS, tables=list(tables(entries)), entries=entries)
 
 
 def build(folder: Path, output: Path) -> Path:

@@ -50,7 +50,7 @@ class Entry:
 
     def of(self, metric: str) -> FloatArray:
         """Return a metric of each seed, ``(seeds,)``, nan where it is no number."""
-        return np.array([np.nan if value is None else value for value in self.values[metric]])
+        return as_array(self.values[metric])
 
     @property
     def task(self) -> tuple[float, int, str]:
@@ -76,7 +76,7 @@ class Entry:
     @property
     def merit(self) -> float:
         """Geometric mean over seeds of max(hard MSE, 1e-4); what is no number counts as 1."""
-        return float(np.exp(np.log(np.maximum(np.nan_to_num(self.of("hard_mse"), nan=1.0), SOLVED)).mean()))
+        return merit(self.values["hard_mse"])
 
     @property
     def half_way(self) -> float | None:
@@ -171,7 +171,7 @@ def read_entry(path: Path) -> Entry:
             content[name] = {key: tuple(values) for key, values in content[name].items()}
         entry = Entry(**content)
         sizes = {len(entry.values[metric]) for metric in METRICS} | {len(entry.diverged_at), len(entry.seeds)}
-        _ = entry.task
+        _ = entry.task  # what data lack raises here, not where entries are compared
         if len(sizes) > 1 or not entry.seeds:
             raise ValueError("its seeds and values differ in number")
         return entry
@@ -191,6 +191,22 @@ def read_entries(folder: Path) -> list[Entry]:
     if not entries:
         raise ValueError(f"{folder} holds no entries: `qcodec leaderboard add RUN` writes them, --folder names another")
     return sorted(entries, key=lambda entry: (entry.merit, entry.name))
+
+
+def merit(hard_mse: Sequence[float | None]) -> float:
+    """Return the geometric mean of max(MSE, 1e-4), by which learning rates and entries are chosen; ``None`` is 1.
+
+    Example:
+        >>> round(merit([1e-9, None]), 4)
+        0.01
+    """
+    held = np.maximum(np.nan_to_num(as_array(hard_mse), nan=1.0), SOLVED)
+    return float(np.exp(np.log(held).mean()))
+
+
+def as_array(values: Sequence[float | None]) -> FloatArray:
+    """Return an array with nan for ``None``."""
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def finite_median(values: FloatArray) -> float:

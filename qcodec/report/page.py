@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,7 +14,7 @@ from qcodec.figures.drawn import curves_of
 from qcodec.figures.style import short
 from qcodec.report.comparison import Comparison
 from qcodec.report.summary import Row, Table
-from qcodec.runs.read import FloatArray, Run
+from qcodec.runs.read import Run
 from qcodec.runs.schema import DIVERGED, Metric
 
 _ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
@@ -82,6 +83,26 @@ def page(
     note = "Means ± standard deviations over seeds at the last logged step; an arrow points to the better values. "
     if curves:
         note += f"The curves show {small} over training, from {short(axis.low)} to {short(axis.high)}."
+    return render(
+        "page.html",
+        title=f"qcodec report: {together.name}", headings=headings, rows=rows, note=note, small=small,
+        comparisons=comparisons, pictures=pictures, clips=clips, runs=runs, going=going,
+    )  # fmt: skip
+
+
+def sparkline(curve: Curve, axis: Axis, most_points: int = 60) -> str:
+    """Return the points of a curve's median in an SVG of 110 by 24; empty for fewer than two."""
+    middle = curve.range()[1]
+    seen = np.flatnonzero(~np.isnan(middle))
+    if len(seen) < 2:
+        return ""
+    kept = seen[np.unique(np.linspace(0, len(seen) - 1, most_points).astype(int))]
+    across = 1 + 108 * curve.updates[kept] / curve.updates[kept[-1]]
+    return " ".join(f"{x:.1f},{23 - 22 * axis.fraction(y):.1f}" for x, y in zip(across, middle[kept], strict=True))
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page of a template beside this module; text is escaped, and a value that is missing is an error."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -89,25 +110,7 @@ def page(
         keep_trailing_newline=True,
     )
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode("ascii")
-    return environment.get_template("page.html").render(
-        title=f"qcodec report: {together.name}", headings=headings, rows=rows, note=note, small=small,
-        comparisons=comparisons, pictures=pictures, clips=clips, runs=runs, going=going,
-    )  # fmt: skip
-
-
-def sparkline(curve: Curve, axis: Axis) -> str:
-    """Return the points of a curve's median in an SVG of 110 by 24; empty for fewer than two."""
-    return sparkline_points(curve.updates, curve.range()[1], axis)
-
-
-def sparkline_points(updates: FloatArray, values: FloatArray, axis: Axis, most_points: int = 60) -> str:
-    """Return the points of values in an SVG of 110 by 24; empty for fewer than two."""
-    seen = np.flatnonzero(~np.isnan(values))
-    if len(seen) < 2:
-        return ""
-    kept = seen[np.unique(np.linspace(0, len(seen) - 1, most_points).astype(int))]
-    across = 1 + 108 * updates[kept] / updates[kept[-1]]
-    return " ".join(f"{x:.1f},{23 - 22 * axis.fraction(y):.1f}" for x, y in zip(across, values[kept], strict=True))
+    return environment.get_template(template).render(values)
 
 
 def _small_curves(run: Run) -> tuple[str, dict[str, Curve], Axis]:
