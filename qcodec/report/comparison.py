@@ -1,6 +1,7 @@
 """Two systems held against each other, seed by seed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from qcodec.figures.style import short
 from qcodec.runs.read import FloatArray, Run
 from qcodec.runs.schema import Metric
 
+HEADINGS = ("system", "against", "metric", "seeds", "median ratio", "95 % interval", "p", "solved (95 % interval)")
 SOLVED = 1e-4  # an MSE per value below which a synthetic source counts as solved; less is no better
 
 
@@ -54,13 +56,32 @@ class Paired:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two systems of a run, compared in one metric over the seeds of both."""
+    """Two systems of runs of one kind, compared in one metric over the seeds of both."""
 
+    kind: str
     first: str
     second: str
     metric: Metric
     seeds: tuple[int, ...]
     result: Paired
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The outcome as a row of a table, under ``HEADINGS``."""
+        found = self.result
+        solved = " and ".join(map(str, found.solved or ())).replace("95 % interval ", "")
+        interval = f"{short(found.low)} to {short(found.high)}"
+        p = f"{found.p:.2g}"
+        return (
+            self.first,
+            self.second,
+            self.metric.title,
+            _in_words(self.seeds),
+            short(found.ratio),
+            interval,
+            p,
+            solved,
+        )
 
     @property
     def sentence(self) -> str:
@@ -116,20 +137,37 @@ def paired(first: FloatArray, second: FloatArray, *, floor: float | None = None)
     return Paired(ratio, low, high, float(test.pvalue), solved)
 
 
-def compare(run: Run, pairs: Sequence[Sequence[str]]) -> list[Comparison]:
-    """Compare pairs of a run's systems in the metric that the run ranks them by.
+def compare(runs: Sequence[Run], pairs: Sequence[Sequence[str]]) -> list[Comparison]:
+    """Compare pairs of systems of one run each, in the metric that the run ranks them by.
 
     The p values are corrected for the number of pairs.
 
     Raises:
-        ValueError: For a system that the run does not have, or pairs with fewer than two seeds in common.
+        ValueError: For a system that no run has, two of different runs, or with fewer than two seeds in common.
     """
     found = []
     for first, second in pairs:
+        systems = [system for run in runs for system in run.systems]
         for name in (first, second):
-            if name not in run.systems:
-                raise ValueError(f"there is no system {name!r} to compare: there are {', '.join(run.systems)}")
-        found.append(_compare(run, first, second))
+            if name not in systems:
+                raise ValueError(f"there is no system {name!r} to compare: there are {', '.join(systems)}")
+        both = next((run for run in runs if {first, second} <= {*run.systems}), None)
+        if both is None:
+            raise ValueError(f"{first} and {second} are of different kinds: no metric means the same for both")
+        found.append(_compare(both, first, second))
+    return _corrected(found)
+
+
+def compare_with_best(run: Run, names: Sequence[str]) -> list[Comparison]:
+    """Compare the first of a run's systems with each of the others with which it can be, corrected for their number."""
+    found = []
+    for name in names[1:]:
+        with suppress(ValueError):  # too few seeds in common, another metric, or values of which no ratio can be taken
+            found.append(_compare(run, name, names[0]))
+    return _corrected(found)
+
+
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     corrected = holm([each.result.p for each in found])
     return [replace(each, result=replace(each.result, p=p)) for each, p in zip(found, corrected, strict=True)]
 
@@ -163,7 +201,7 @@ def _compare(run: Run, first: str, second: str) -> Comparison:
         result = paired(*values, floor=floor)
     except ValueError as error:
         raise ValueError(f"{first} and {second}: {error}") from None
-    return Comparison(first, second, metric, seeds, result)
+    return Comparison(run.description.kind, first, second, metric, seeds, result)
 
 
 def _in_words(seeds: Sequence[int]) -> str:

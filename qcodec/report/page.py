@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from qcodec.figures.data import Axis, Curve, fit_axis
 from qcodec.figures.drawn import curves_of
 from qcodec.figures.style import short
-from qcodec.report.comparison import Comparison
+from qcodec.report.comparison import HEADINGS, Comparison
 from qcodec.report.summary import Row, Table
 from qcodec.runs.read import Run
 from qcodec.runs.schema import DIVERGED, Metric
@@ -40,38 +40,38 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class _TableRow:
+class TableRow:
+    """A row of a section's table; ``points`` are those of its small curve."""
+
     cells: Sequence[str]
-    points: str  # of the small curve
+    points: str
     diverged: bool
 
 
-def page(
-    together: Run,
-    table: Table,
-    comparisons: Sequence[Comparison],
-    pictures: Sequence[Picture],
-    clips: Sequence[Clip],
-    runs: Sequence[Run],
-    going: Sequence[str] = (),
-) -> str:
-    """Return the page: the table, the comparisons, the figures, sounds and each run's configuration.
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of all runs of one kind."""
 
-    Args:
-        together: All systems of the runs.
-        table: The summary.
-        comparisons: Pairs of systems, held against each other.
-        pictures: The figures.
-        clips: What can be heard.
-        runs: The runs one by one.
-        going: Names of those that are still being written; the page then loads itself anew.
-    """
+    kind: str
+    headings: Sequence[str]
+    rows: Sequence[TableRow]
+    note: str
+    small: str  # what the small curves show
+    comparisons: Sequence[Comparison]
+    chosen: bool  # whether one asked for the comparisons; else they are those with the first of the table
+    pictures: Sequence[Picture]
+
+
+def section(
+    together: Run, table: Table, comparisons: Sequence[Comparison], chosen: bool, pictures: Sequence[Picture]
+) -> Section:
+    """Return the part of the page on all systems of runs of one kind: the table, comparisons and figures."""
     metrics = [metric for metric in table.metrics if any(row[f"{metric.name}_mean"] is not None for row in table.rows)]
     diverged = any(row[DIVERGED] is not None for row in table.rows)
     small, curves, axis = _small_curves(together)
     headings = ["system", small, "seeds", "updates", *map(_heading, metrics), *["diverged at update"] * diverged]
     rows = [
-        _TableRow(
+        TableRow(
             [str(row["system"]), "", f"{row['seeds']:,}", f"{row['updates']:,.0f}"]
             + [_cell(row, metric) for metric in metrics]
             + [f"{row[DIVERGED]:,.0f}" if row[DIVERGED] is not None else ""] * diverged,
@@ -83,11 +83,20 @@ def page(
     note = "Means ± standard deviations over seeds at the last logged step; an arrow points to the better values. "
     if curves:
         note += f"The curves show {small} over training, from {short(axis.low)} to {short(axis.high)}."
-    return render(
-        "page.html",
-        title=f"qcodec report: {together.name}", headings=headings, rows=rows, note=note, small=small,
-        comparisons=comparisons, pictures=pictures, clips=clips, runs=runs, going=going,
-    )  # fmt: skip
+    return Section(together.description.kind, headings, rows, note, small, comparisons, chosen, pictures)
+
+
+def page(sections: Sequence[Section], clips: Sequence[Clip], runs: Sequence[Run], going: Sequence[str] = ()) -> str:
+    """Return the page: a section for each kind of run, sounds, and each run's configuration.
+
+    Args:
+        sections: One at least.
+        clips: What can be heard.
+        runs: The runs one by one.
+        going: Names of those that are still being written; the page then loads itself anew.
+    """
+    title = f"qcodec report: {', '.join(run.name for run in runs)}"
+    return render("page.html", title=title, sections=sections, clips=clips, runs=runs, going=going, compared=HEADINGS)
 
 
 def sparkline(curve: Curve, axis: Axis, most_points: int = 60) -> str:

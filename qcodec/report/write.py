@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from qcodec.atomic_write import atomic_write
 from qcodec.figures.drawn import Drawn
 from qcodec.report import audio, general, page, surrogate
-from qcodec.report.comparison import compare
+from qcodec.report.comparison import compare, compare_with_best
 from qcodec.report.summary import Table, summary
 from qcodec.runs.folder import is_being_written
 from qcodec.runs.pool_seeds import pool_seeds
@@ -33,6 +34,7 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
     """Write ``summary.csv``, ``figures/*.png`` and ``report.html`` on the given run folders into ``output``.
 
     A system that several runs trained with other seeds and the same settings counts as one with all these seeds.
+    Runs of several kinds, such as surrogate and audio codecs, get a section each, and their files the kind's name.
     What a run's callbacks drew into its folder ``pictures`` is shown as it is; what lies in ``sounds`` can be heard.
     Files are replaced one by one once all are made, so that the old report remains where anything fails.
 
@@ -46,32 +48,45 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
         The path of ``report.html``.
 
     Raises:
-        ValueError: Where there is no run, or one cannot be read, their kinds differ, or a pair cannot be compared;
+        ValueError: Where there is no run, or one cannot be read, or a pair cannot be compared;
             nothing is written then.
     """
     if not runs:
         raise ValueError("there is no run to report on: name one or more run folders")
     read, runs = _read(runs)
-    together = side_by_side(pool_seeds(read), ", ".join(run.name for run in read))
-    table, comparisons = summary(together), compare(together, pairs)
-    pictures: list[page.Picture] = []
+    kinds = list(dict.fromkeys(run.description.kind for run in read))
+    together = [_together([run for run in read if run.description.kind == kind]) for kind in kinds]
+    comparisons = compare(together, pairs)
+    own = list(zip(read, runs, strict=True))
     files: dict[str, bytes] = {}
-    for each in drawn_figures(together):
-        pictures.append(page.Picture(each.name, each.caption, _file(each.figure, "png")))
-        files |= {f"figures/{each.name}.pdf": _file(each.figure, "pdf")} if pdf else {}
-    clips: list[page.Clip] = []
-    for run, folder in zip(read, runs, strict=True):
-        pictures += _pictures(run, folder)
-        clips += _clips(run, folder)
-    going = [run.name for run, folder in zip(read, runs, strict=True) if is_being_written(folder)]
-    files |= {f"figures/{picture.name}.png": picture.png for picture in pictures}
-    files["summary.csv"] = _csv(table)
+    sections = []
+    for kind, run in zip(kinds, together, strict=True):
+        table, drawn = summary(run), list(drawn_figures(run))
+        before = _as_file(kind) + "_" if len(kinds) > 1 else ""
+        pictures = [page.Picture(before + each.name, each.caption, _file(each.figure, "png")) for each in drawn]
+        pictures += [found for each in own if each[0].description.kind == kind for found in _pictures(*each)]
+        files |= {f"figures/{each.name}.png": each.png for each in pictures}
+        files |= {f"figures/{before}{each.name}.pdf": _file(each.figure, "pdf") for each in drawn if pdf}
+        files[f"{before}summary.csv"] = _csv(table)
+        held = [each for each in comparisons if each.kind == kind]
+        held = held if pairs else compare_with_best(run, [str(row["system"]) for row in table.rows])
+        sections.append(page.section(run, table, held, bool(pairs), pictures))
+    clips = [clip for each in own for clip in _clips(*each)]
+    going = [run.name for run, folder in own if is_being_written(folder)]
     files |= {COMPARISONS: "".join(f"{each.sentence}\n" for each in comparisons).encode()} if comparisons else {}
-    files["report.html"] = page.page(together, table, comparisons, pictures, clips, read, going).encode()
+    files["report.html"] = page.page(sections, clips, read, going).encode()
     for name, content in files.items():
         with atomic_write(output / name) as file:
             file.write(content)
     return output / "report.html"
+
+
+def _as_file(words: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", words)
+
+
+def _together(runs: Sequence[Run]) -> Run:
+    return side_by_side(pool_seeds(runs), ", ".join(run.name for run in runs))
 
 
 def _pictures(run: Run, folder: Path) -> Iterator[page.Picture]:

@@ -53,8 +53,8 @@ def test_where_both_solve_the_task_no_ratio_is_left_and_a_lost_seed_is_worst():
 def test_several_p_values_are_corrected_by_holm(tmp_path):
     values = {"a": [1, 1.1, 1.2, 1.3, 1.4], "b": [2, 2, 2, 2, 2.0], "c": [1.3, 0.9, 1.5, 1.2, 1.6], "d": [9.0] * 5}
     run = read_run(run_folder(tmp_path / "run", surrogate({name: [v] for name, v in values.items()})))
-    alone = [compare(run, [pair])[0].result.p for pair in ("ab", "ac", "ad")]
-    together = [each.result.p for each in compare(run, ["ab", "ac", "ad"])]
+    alone = [compare([run], [pair])[0].result.p for pair in ("ab", "ac", "ad")]
+    together = [each.result.p for each in compare([run], ["ab", "ac", "ad"])]
     assert alone == pytest.approx([2 / 32, alone[1], 2 / 32])
     assert together == pytest.approx([3 * 2 / 32, max(3 * 2 / 32, alone[1]), 3 * 2 / 32])
 
@@ -69,7 +69,12 @@ def test_the_report_says_how_two_systems_compare(tmp_path, capsys):
         "0.71)."
     )
     assert sentence in capsys.readouterr().out
-    assert sentence in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert (
+        "<td>8.3e-4</td><td>7.7e-4 to 0.2</td><td>0.25</td><td>2 of 3 (0.09 to 0.99) and 0 of 3 (0.00 to 0.71)</td>"
+        in page
+    )
+    assert "was chosen by these very values" not in page
     assert (run / "comparisons.txt").read_text() == sentence + "\n"
 
 
@@ -86,3 +91,19 @@ def test_what_cannot_be_compared_is_said_and_the_old_report_stays(tmp_path, caps
     assert main(["report", str(run), "--compare", *pair]) != 0
     assert message in capsys.readouterr().err
     assert (run / "report.html").read_text() == "old"
+
+
+def test_without_a_pair_each_is_held_against_the_first_of_the_table(tmp_path):
+    systems = {"stuck": [[0.13, 0.12, 0.15]], "solver": [[1e-9, 1e-8, 0.03]], "half": [[0.1, 0.02, 0.05]]}
+    run = run_folder(tmp_path / "run", surrogate(systems))
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    assert page.count("<td>solver</td><td>MSE of the hard quantizer</td>") == 2
+    assert "was chosen by these very values" in page
+    assert not (run / "comparisons.txt").exists()
+
+
+def test_the_first_is_held_against_those_alone_that_share_seeds_with_it(tmp_path):
+    run = run_folder(tmp_path / "run", surrogate({"one": [[0.1]], "two": [[0.2]]}))
+    assert main(["report", str(run)]) == 0
+    assert "Comparisons" not in (run / "report.html").read_text()

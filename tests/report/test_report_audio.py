@@ -1,4 +1,5 @@
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,23 @@ def test_numbered_runs_of_one_recipe_are_told_apart_by_their_numbers(tmp_path: P
     assert [row["system"] for row in rows_of(tmp_path / "out")] == ["small_mste/0", "small_mste/1"]
 
 
-def test_a_surrogates_run_has_no_place_among_those_of_audio(tmp_path: Path) -> None:
+def test_surrogate_and_audio_codecs_have_a_section_each(tmp_path: Path) -> None:
     audio = audio_run(tmp_path / "codec", [6, 4])
-    (tmp_path / "surrogate").mkdir()
-    write_description(tmp_path / "surrogate", RunDescription("surrogate"))
-    (tmp_path / "surrogate" / "metrics.csv").write_text("epoch,step,mse/na\n0,10,0.5\n")
-    with pytest.raises(ValueError, match=r"\(codec is audio, surrogate is surrogate\): report on runs of one kind"):
-        write_report([audio, tmp_path / "surrogate"], tmp_path / "out")
+    (tmp_path / "toy").mkdir()
+    write_description(tmp_path / "toy", RunDescription("surrogate"))
+    (tmp_path / "toy" / "metrics.csv").write_text("epoch,step,mse/na\n0,10,0.5\n")
+    page = write_report([audio, tmp_path / "toy"], tmp_path / "out").read_text()
+    assert '<h2 id="table1">Table: audio</h2>' in page
+    assert '<h2 id="figures2">Figures: surrogate</h2>' in page
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    assert {
+        "audio_summary.csv",
+        "surrogate_summary.csv",
+        "figures/audio_mel.png",
+        "figures/surrogate_mse.png",
+    } <= written
+    links = set(re.findall(r'href="#([^"]+)"', page))
+    assert links == set(re.findall(r' id="([^"]+)"', page)) & links
+    assert {"audio_mel", "surrogate_mse"} <= links
+    with pytest.raises(ValueError, match="codec and na are of different kinds"):
+        write_report([audio, tmp_path / "toy"], tmp_path / "out", [["codec", "na"]])
