@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qcodec.figures import style
+from qcodec.figures.words import short
 from qcodec.report.comparison import SOLVED, Share, holm, paired
 
 RESULTS = Path(__file__).parents[1] / "recipes/results"
@@ -73,7 +74,7 @@ def fresh_table(name: str = "commitment_weight_fresh") -> list[str]:
         values = list(seeds.values())
         share = Share(sum(value < SOLVED for value in values), len(values))
         ends = (float(np.median(values)), min(values), max(values))
-        lines.append(f"| `{system}` | {share} | " + " | ".join(style.short(value) for value in ends) + " |")
+        lines.append(f"| `{system}` | {share} | " + " | ".join(short(value) for value in ends) + " |")
     return lines
 
 

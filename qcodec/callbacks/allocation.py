@@ -12,7 +12,7 @@ from qcodec.callbacks.figures import ProbeFigure
 from qcodec.codecs.base import AudioCodec
 from qcodec.figures.allocation import AllocatedClip, allocation_figure
 from qcodec.figures.rate_by_level import rate_figure
-from qcodec.figures.style import short
+from qcodec.figures.words import short
 
 _POINTS = 15  # levels of the curve of rate against level
 

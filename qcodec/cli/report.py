@@ -22,7 +22,10 @@ def report(arguments: Sequence[str]) -> None:
         "--compare", nargs=2, action="append", default=[], metavar=("A", "B"),
         help="compare two systems seed by seed: the ratio with its interval, and p, corrected where it is given again",
     )  # fmt: skip
-    parser.add_argument("--pdf", action="store_true", help="write each figure as a PDF too, for a paper")
+    parser.add_argument(
+        "--pdf", choices=["page", "column"], default="",
+        help="write each figure as a PDF too, as wide as the page of a paper or as one of its two columns",
+    )  # fmt: skip
     parser.add_argument("--watch", action="store_true", help="write the page anew as long as a run is still going")
     options = parser.parse_args(arguments)
 

@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from qcodec.figures import style as style
 from qcodec.figures.drawn import Drawn
+from qcodec.figures.words import cut, plain, short
 from qcodec.runs.read import FloatArray, Run
 
 _LOWEST, _ROW = 1e-6, 0.17  # smaller values are drawn at the axis' end; inches per system
@@ -64,18 +65,22 @@ def final_values(
         for chosen, marker in ((~lost, "o"), (lost, ">")):
             rows = np.full(chosen.sum(), row)
             axes.plot(held[chosen], rows, marker, color=colour, markersize=3.6, alpha=0.55, clip_on=False)
-        axes.text(1.015, row, style.short(float(np.median(values[name]))), transform=axes.get_yaxis_transform(),
+        axes.text(1.015, row, short(float(np.median(values[name]))), transform=axes.get_yaxis_transform(),
                   fontsize=style.SMALL, color=colour, va="center")  # fmt: skip
+    words = [f"{name}  {short(value)}" for name, value in references.items()]
+    if style.is_single_column():
+        style.label_column(axes, [style.Label(0.0, each, dashes=style.DASHED) for each in words])
     for name, value in references.items():
         side = "left" if value == max(references.values()) else "right"
         axes.axvline(value, **style.REFERENCE)
-        axes.text(value, -0.75, f"{name} {style.short(value)}", fontsize=style.SMALL, color=style.MUTED, ha=side,
-                  va="bottom")  # fmt: skip
+        if not style.is_single_column():
+            axes.text(value, -0.75, f"{name} {short(value)}", fontsize=style.SMALL, color=style.MUTED, ha=side,
+                      va="bottom")  # fmt: skip
     axes.set_xscale("log")
     axes.set(xlim=(low, high), ylim=(len(order) - 0.5, -0.5))
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.plain(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_yticks(range(len(order)), [style.cut(name, 34) for name in order])
+    axes.set_yticks(range(len(order)), [cut(name, 26 if style.is_single_column() else 34) for name in order])
     axes.set_xlabel(xlabel)
     return figure

@@ -13,6 +13,7 @@ from qcodec.figures import style as style
 from qcodec.figures.curves import draw_curve, panel
 from qcodec.figures.data import Axis, Curve, fit_axis, over_epochs
 from qcodec.figures.drawn import Drawn, curves_of, seeds_in_words, spread_in_words
+from qcodec.figures.words import cut, short
 from qcodec.runs.read import FloatArray, Run
 from qcodec.runs.schema import Bound, Metric
 
@@ -96,7 +97,7 @@ def _in_one_panel(
     axes = style.axes_in_inches(figure, 0.62, 0.48, 6.0 if bound else 6.3, 2.72)
     edge = 4.2 / (6.0 if bound else 6.3)  # the data's share of the width; the labels have the rest
     panel(axes, curves, axis, end, edge, references)
-    axes.set_xlabel(names[0], x=edge / 2)
+    axes.set_xlabel(names[0], x=style.share(edge) / 2)
     axes.set_ylabel(names[1])
     if bound:
         _bits_axis(axes, axis, bound, apart=0.055).set_ylabel(BITS)
@@ -111,9 +112,9 @@ def _in_panels(
     bound: Bound | None,
     names: tuple[str, str],
 ) -> Figure:
-    columns, wide, high = 5, 1.12, 0.72
+    columns, wide, high = style.columns(5), 1.12, 0.72
     order = sorted(curves, key=lambda name: float(np.nan_to_num(curves[name].last, nan=np.inf, posinf=np.inf)))
-    heads = [_wrapped(style.cut(name, 44), 22) for name in order]
+    heads = [_wrapped(cut(name, 44), 22) for name in order]
     # the top edge of each row's panels lies below its longest head
     rows = [max(len(head) for head in heads[first : first + columns]) for first in range(0, len(order), columns)]
     tops = [0.46 + (high + 0.14) * row + 0.1 * sum(rows[: row + 1]) for row in range(len(rows))]
@@ -122,7 +123,7 @@ def _in_panels(
     others = _joined([(curves[name].updates, axis.line(curves[name].range()[1])) for name in order])
     for index, name in enumerate(order):
         row, column = divmod(index, columns)
-        axes = style.axes_in_inches(figure, 0.62 + column * (wide + 0.1), height - tops[row] - high, wide, high)
+        axes = style.panel_in_inches(figure, 0.62 + column * (wide + 0.1), height - tops[row] - high, wide, high)
         style.scale(axes, axis)
         axes.set(xlim=(0, end), xticks=[0, end])
         axes.set_xticks([0, end], ["0", f"{end:,g}"])
@@ -135,7 +136,7 @@ def _in_panels(
         draw_curve(axes, curve, axis, colour, style.SOLID)
         axes.set_title("\n".join(heads[index]), fontsize=6, loc="left", pad=2.5, linespacing=1.1)
         axes.text(
-            0.98, 0.97, style.short(curve.last), transform=axes.transAxes, fontsize=6, color=colour, ha="right",
+            0.98, 0.97, short(curve.last), transform=axes.transAxes, fontsize=6, color=colour, ha="right",
             va="top", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
         )  # fmt: skip
         axes.tick_params(labelsize=5.5, labelleft=column == 0, labelbottom=index + columns >= len(order))

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from qcodec.figures import style
+from qcodec.figures.words import cut, plain
 from qcodec.runs.read import FloatArray
 
 _MOST_NAMES = 10
@@ -38,7 +39,7 @@ def rate_figure(
     axes.set_xscale("log")
     axes.set_xlim(float(levels[0]), float(levels[-1]))
     axes.set_xticks(_ticks(float(levels[0]), float(levels[-1])))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.plain(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1.08 * limits[1])
@@ -62,7 +63,7 @@ def _draw_rates(axes: Axes, levels: FloatArray, kbps: Mapping[str, FloatArray], 
     labels = []
     for (name, rates), (colour, dashes, _) in zip(kbps.items(), style.slots(list(kbps)).values(), strict=True):
         axes.plot(levels, rates, color=colour, linestyle=dashes)
-        labels.append(style.Label(float(rates[-1]) / top, style.cut(name, 25), colour))
+        labels.append(style.Label(float(rates[-1]) / top, cut(name, 25), colour))
     return labels
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from qcodec.figures import style as style
 from qcodec.figures.data import Axis
 from qcodec.figures.drawn import Drawn
+from qcodec.figures.words import short, two_lines
 from qcodec.runs.read import FloatArray, Run
 from qcodec.runs.schema import Bound
 
@@ -112,7 +113,8 @@ def rate_distortion(
     labels = []
     for name, value in (references or {}).items():
         axes.axhline(value, **style.REFERENCE)
-        labels.append(style.Label(axis.fraction(value), f"{name}  {style.short(value)}", marker="_"))
+        mark = "" if style.is_single_column() else "_"
+        labels.append(style.Label(axis.fraction(value), f"{name}  {short(value)}", marker=mark, dashes=style.DASHED))
     best = minimum_bits(points)
     look = style.slots(list(points)) if len(points) <= len(style.SLOTS) else {}
     named = set(look) or _front(points) | ({best} if best else set())
@@ -133,8 +135,9 @@ def rate_distortion(
         if name in named:
             start = bits / axes.get_xlim()[1]
             second = f"minimum number of bits: {point.budget:g}" if name == best else ""
-            text, second = style.two_lines(name, f"{style.short(mse)}, {bits:.1f} bits", second)
-            labels.append(style.Label(axis.fraction(mse), text, colour, second, start, marker if look else ""))
+            mark = marker if look or style.is_single_column() else ""
+            text, second = two_lines(name, f"{short(mse)}, {bits:.1f} bits", second)
+            labels.append(style.Label(axis.fraction(mse), text, colour, second, start, mark))
         if name == best:
             axes.axvline(bits, color=colour, linewidth=0.8, dashes=(1, 2), zorder=1.5)
             axes.plot([bits], [at], "o", markersize=10, markerfacecolor="none", color=colour, zorder=5, clip_on=False)

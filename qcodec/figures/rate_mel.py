@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qcodec.figures import style as style
+from qcodec.figures.words import cut, short
 from qcodec.runs.read import FloatArray
 
 
@@ -37,7 +38,7 @@ def rate_mel(curves: Mapping[str, tuple[FloatArray, FloatArray]], *, title: str,
         colour, dashes, marker = look
         axes.plot(kbps, mel, marker=marker, color=colour, linestyle=dashes, markersize=3.6)
         height, start = (float(mel[-1]) - low) / (high - low), float(kbps[-1]) / most
-        labels.append(style.Label(height, f"{style.cut(name, 22)}  {style.short(float(mel[-1]))}", colour, "", start))
+        labels.append(style.Label(height, f"{cut(name, 22)}  {short(float(mel[-1]))}", colour, "", start))
     axes.set_xlabel("kbps, from the size of the files without headers")
     axes.set_ylabel("mel distance")
     style.label_column(axes, labels)

@@ -56,7 +56,7 @@ def stacked(panels: Sequence[Panel], *, title: str, note: str = "", xlabel: str 
         panel(axes, each.curves, each.axis, end, _EDGE, each.references)
         axes.set_ylabel(each.label)
         if row == len(panels) - 1:
-            axes.set_xlabel(xlabel, x=_EDGE / 2)
+            axes.set_xlabel(xlabel, x=style.share(_EDGE) / 2)
         else:
             axes.tick_params(labelbottom=False)
     style.titled(figure, title, note)

@@ -1,9 +1,10 @@
 """The look of every figure in one place: ``qcodec.mplstyle``, colours, axes, and labels that do not overlap."""
 
-import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -12,14 +13,17 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.optimize import isotonic_regression
 
 from qcodec.figures.data import Axis
+from qcodec.figures.words import cut, plain
 from qcodec.runs.read import FloatArray
 
 P = ParamSpec("P")
-DPI, WIDTH = 200, 7.1  # the style's, WIDTH in inches
+DPI, WIDTH, COLUMN = 200, 7.1, 3.5  # the style's; WIDTH of a page with two columns and of one of them, in inches
+_MARGIN = 0.48  # most of a single column that is left free on the right, in inches
 TEXT, SMALL, TITLE = 7.5, 6.5, 9.0  # font sizes in points
 LINE_OF_TEXT = (TEXT + 2.4) / 72  # height of a label in inches
 INK, MUTED, GRID, OTHERS = "#222222", "#6b6b6b", "#e4e4e4", "#c9c9c9"
@@ -27,7 +31,7 @@ ACCENT, WARNING = "#0072B2", "#C23B00"
 BAND = 0.16  # opacity of the bands
 REFERENCE: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "dashes": (4, 3), "zorder": 1.5}
 
-SOLID, LONG, DOTS = "-", (0, (5, 1.3)), (0, (1, 1))
+SOLID, LONG, DOTS, DASHED = "-", (0, (5, 1.3)), (0, (1, 1)), (0, (4, 3))
 DashStyle = str | tuple[float, tuple[float, ...]]
 # A colour-blind-safe set (Okabe and Ito's without its yellow, three of Tol's): with the commitment loss dashed.
 SLOTS: dict[str, tuple[str, DashStyle]] = {
@@ -46,15 +50,73 @@ MARKERS = "osD^vP<X>h"
 _OTHER_DASHES: tuple[DashStyle, ...] = ((0, (3, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)), (0, (5, 1, 1, 1, 1, 1)))
 
 
+# Labels of a figure that is drawn as wide as one column of a paper; None where figures are as wide as the page.
+_below: ContextVar[list["Label"] | None] = ContextVar("labels below", default=None)
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Wrap a function so that it draws in the package's style, ``qcodec.mplstyle``, which is not left set."""
 
     @wraps(draw)
     def draw_in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with matplotlib.style.context(Path(__file__).with_name("qcodec.mplstyle")):
-            return draw(*args, **kwargs)
+            labels = _below.get()
+            if labels is None:
+                return draw(*args, **kwargs)
+            labels.clear()
+            figure = draw(*args, **kwargs)
+            _narrow(figure, labels)
+            return figure
 
     return draw_in_style
+
+
+@contextmanager
+def single_column() -> Iterator[None]:
+    """Draw figures as wide as one column of a paper: labels below the data, and no title, which the caption has."""
+    token = _below.set([])
+    try:
+        yield
+    finally:
+        _below.reset(token)
+
+
+def is_single_column() -> bool:
+    """Return whether figures are drawn as wide as one column of a paper."""
+    return _below.get() is not None
+
+
+def share(of_the_width: float) -> float:
+    """Return the share of axes' width that is left for the data: all of it where labels stand below."""
+    return 1.0 if is_single_column() else of_the_width
+
+
+def columns(of_panels: int) -> int:
+    """Return how many panels stand side by side, of the number that a page's width holds."""
+    return max(1, int(of_panels * COLUMN / WIDTH)) if is_single_column() else of_panels
+
+
+def _narrow(figure: Figure, labels: Sequence["Label"]) -> None:
+    """Take the title's room from a figure, and add the labels below it."""
+    height = figure.get_figheight()
+    boxes = [axes.get_position() for axes in figure.axes]
+    above = (1 - max(box.y1 for box in boxes)) * height - 0.2
+    more = LINE_OF_TEXT * len(labels) + 0.06 * bool(labels)
+    total = height - above + more
+    figure.set_size_inches(COLUMN, total)
+    for axes, box in zip(figure.axes, boxes, strict=True):
+        axes.set_position((box.x0, (box.y0 * height + more) / total, box.width, box.height * height / total))
+    for text in figure.texts:
+        text.set_y((text.get_position()[1] * height + more) / total)
+    left = min(box.x0 for box in boxes)
+    for row, label in enumerate(labels):
+        y = (more - 0.06 - LINE_OF_TEXT * (row + 0.4)) / total
+        line = Line2D([0.02, left - 0.02], [y, y], color=label.colour, linewidth=1.4)
+        line.set(linestyle=label.dashes)
+        mark = Line2D([left / 2], [y], color=label.colour, linestyle="none", marker=label.marker, markersize=4.5)
+        figure.add_artist(mark if label.marker else line)
+        words = "  ".join(filter(None, (label.text, label.second)))
+        figure.text(left, y, cut(words, 62), fontsize=SMALL, color=label.colour, va="center")
 
 
 def slots(systems: Sequence[str]) -> dict[str, tuple[str, DashStyle, str]]:
@@ -87,8 +149,18 @@ def _look(place: int) -> tuple[str, DashStyle, str]:
 
 
 def axes_in_inches(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Add axes at a position in inches."""
-    total_width, total_height = figure.get_size_inches()
+    """Add axes at a position in inches on a page's width; in a single column they are as wide as that leaves."""
+    if is_single_column():
+        right = min(WIDTH - left - width, _MARGIN)
+        left = min(left, 0.4 * COLUMN)
+        width = COLUMN - left - right
+    return panel_in_inches(figure, left, bottom, width, height)
+
+
+def panel_in_inches(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Add axes of one size at a position in inches, whatever the width of the figure."""
+    total_width = COLUMN if is_single_column() else figure.get_figwidth()
+    total_height = figure.get_figheight()
     axes = figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
     axes.grid(axis="y")
     return axes
@@ -103,7 +175,9 @@ def right_axis(axes: Axes) -> Axes:
 
 
 def titled(figure: Figure, title: str, note: str = "") -> None:
-    """Write a bold title at the top left of a figure, and below it a small note."""
+    """Write a bold title at the top left of a figure, and below it a small note; in a single column neither."""
+    if is_single_column():
+        return
     height = figure.get_figheight()
     figure.text(0.01, 1 - 0.1 / height, title, fontsize=TITLE, weight="bold", va="top")
     figure.text(0.01, 1 - 0.29 / height, cut(note, 145), fontsize=SMALL, color=MUTED, va="top")
@@ -124,38 +198,6 @@ def log_ticks(axes: Axes, low: float, high: float) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 200 else (1.0,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def plain(value: float) -> str:
-    """Write a tick's value as one would by hand: 0.001, 20, or a power of ten.
-
-    Example:
-        >>> plain(0.05), plain(1e6), plain(2e-5)
-        ('0.05', '$10^{6}$', '$2{\\\\times}10^{-5}$')
-    """
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:g}"
-    exponent = math.floor(math.log10(abs(value)) + 1e-9)
-    factor = f"{value / 10**exponent:.3g}"
-    return f"$10^{{{exponent}}}$" if factor == "1" else f"${factor}{{\\times}}10^{{{exponent}}}$"
-
-
-def short(value: float) -> str:
-    """Write a value with three digits, as ``1.5e5`` where it is large and ``2.3e-5`` where it is small."""
-    if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}" if abs(value) < 1000 or not math.isfinite(value) else f"{value:.0f}"
-    digits, exponent = f"{value:.1e}".split("e")
-    return f"{digits}e{int(exponent)}"
-
-
-def cut(name: str, length: int) -> str:
-    """Leave out the middle of a name that is longer than ``length``."""
-    return name if len(name) <= length else f"{name[: length // 2 - 1]}…{name[-(length - length // 2) :]}"
-
-
-def two_lines(name: str, value: str, second: str) -> tuple[str, str]:
-    """Write a label's first line, name and value, and its second; a long name pushes the value to the second."""
-    return (f"{name}  {value}", second) if len(name) <= 16 else (cut(name, 25), second or value)
 
 
 def spread(wanted: FloatArray, sizes: FloatArray, low: float, high: float) -> FloatArray:
@@ -188,10 +230,28 @@ class Label:
     second: str = ""  # a second, smaller line
     start: float = 1.0  # where its leader line starts, as a fraction of the way to the column
     marker: str = ""  # shown instead of the leader line
+    dashes: DashStyle = SOLID  # of its curve
+
+    @property
+    def name(self) -> str:
+        """Its text without the value."""
+        return self.text.split("  ")[0]
 
 
 def label_column(axes: Axes, labels: Sequence[Label], edge: float = 1.0) -> None:
-    """Write labels right of ``edge`` (a fraction of the axes' width), near their points' heights without overlap."""
+    """Write labels right of ``edge`` (a fraction of the axes' width), near their points' heights without overlap.
+
+    In a single column they stand below the figure: those that several axes have once, without the values.
+    """
+    below = _below.get()
+    if below is not None:
+        known = {label.name: place for place, label in enumerate(below)}
+        for label in labels:
+            if label.name in known:
+                below[known[label.name]] = replace(label, text=label.name)
+            else:
+                below.append(label)
+        return
     extent = axes.get_window_extent()
     inch, points = DPI / extent.width, extent.height / DPI * 72
     line = LINE_OF_TEXT * 72

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import binomtest, bootstrap, permutation_test
 
-from qcodec.figures.style import short
+from qcodec.figures.words import short
 from qcodec.runs.read import FloatArray, Run
 from qcodec.runs.schema import Metric
 

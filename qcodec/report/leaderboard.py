@@ -9,7 +9,7 @@ import numpy as np
 
 from qcodec.atomic_write import atomic_write
 from qcodec.figures.data import Axis, Curve
-from qcodec.figures.style import short
+from qcodec.figures.words import short
 from qcodec.report.comparison import SOLVED, holm, paired
 from qcodec.report.leaderboard_entry import Entry, as_array, finite_median, read_entries
 from qcodec.report.page import render, sparkline

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from qcodec.figures.data import Axis, Curve, fit_axis
 from qcodec.figures.drawn import curves_of
-from qcodec.figures.style import short
+from qcodec.figures.words import short
 from qcodec.report.comparison import HEADINGS, Comparison
 from qcodec.report.summary import Row, Table
 from qcodec.runs.read import Run

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from qcodec.atomic_write import atomic_write
 from qcodec.figures.drawn import Drawn
+from qcodec.figures.style import single_column
 from qcodec.report import audio, general, page, surrogate
 from qcodec.report.comparison import compare, compare_with_best
 from qcodec.report.summary import Table, summary
@@ -30,7 +32,7 @@ FIGURES: dict[str, Sequence[Callable[[Run], Iterator[Drawn]]]] = {
 COMPARISONS = "comparisons.txt"
 
 
-def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[str]] = (), *, pdf: bool = False) -> Path:
+def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[str]] = (), *, pdf: str = "") -> Path:
     """Write ``summary.csv``, ``figures/*.png`` and ``report.html`` on the given run folders into ``output``.
 
     A system that several runs trained with other seeds and the same settings counts as one with all these seeds.
@@ -42,7 +44,7 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
         runs: Run folders, or those of offline W&B runs of anybody's; may still be written.
         output: Folder of the report, made where it does not exist.
         pairs: Two names each of systems to compare seed by seed, also in ``comparisons.txt``.
-        pdf: Whether each figure is also written as ``figures/*.pdf``.
+        pdf: Width of the figures that are also written as ``figures/*.pdf``: ``page``, ``column``, or empty for none.
 
     Returns:
         The path of ``report.html``.
@@ -66,7 +68,7 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
         pictures = [page.Picture(before + each.name, each.caption, _file(each.figure, "png")) for each in drawn]
         pictures += [found for each in own if each[0].description.kind == kind for found in _pictures(*each)]
         files |= {f"figures/{each.name}.png": each.png for each in pictures}
-        files |= {f"figures/{before}{each.name}.pdf": _file(each.figure, "pdf") for each in drawn if pdf}
+        files |= {f"figures/{before}{each.name}.pdf": _file(each.figure, "pdf") for each in _for_a_paper(run, pdf)}
         files[f"{before}summary.csv"] = _csv(table)
         held = [each for each in comparisons if each.kind == kind]
         held = held if pairs else compare_with_best(run, [str(row["system"]) for row in table.rows])
@@ -79,6 +81,11 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
         with atomic_write(output / name) as file:
             file.write(content)
     return output / "report.html"
+
+
+def _for_a_paper(run: Run, width: str) -> Iterator[Drawn]:
+    with single_column() if width == "column" else nullcontext():
+        yield from drawn_figures(run) if width else ()
 
 
 def _as_file(words: str) -> str:

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from qcodec.cli import main
 from qcodec.figures.drawn import Drawn
-from qcodec.report.write import FIGURES, write_report
-from qcodec.runs.read import Run
+from qcodec.figures.style import single_column
+from qcodec.report.write import FIGURES, drawn_figures, write_report
+from qcodec.runs.read import Run, read_run
 from qcodec.runs.schema import Bound, Metric, RunDescription, write_description
 from qcodec.tasks.surrogate_description import METRICS, RANK
 
@@ -297,12 +298,30 @@ def test_watching_writes_the_page_anew_until_the_run_ends(tmp_path: Path, monkey
     assert "Still going" not in (folder / "report.html").read_text()
 
 
-def test_every_figure_is_a_pdf_too_where_one_asks_for_it(tmp_path: Path) -> None:
-    folder = run_folder(tmp_path / "run", surrogate({"a": [[0.5], [0.4]]}))
-    assert main(["report", str(folder), "--pdf"]) == 0
-    pictures = {path.stem for path in (folder / "figures").glob("*.png")}
-    assert {path.stem for path in (folder / "figures").glob("*.pdf")} == pictures
-    assert all(path.read_bytes().startswith(b"%PDF") for path in (folder / "figures").glob("*.pdf"))
+@pytest.mark.parametrize(("width", "inches"), [("page", 7.1), ("column", 3.5)])
+def test_every_figure_is_a_pdf_too_as_wide_as_one_asks_for(tmp_path: Path, width: str, inches: float) -> None:
+    names = ["none", "sq_ste", "sq_ste_cl", *(f"other_{k}" for k in range(9))]
+    for number in (3, 12):  # systems in one panel, and in panels of their own
+        folder = run_folder(tmp_path / str(number), surrogate({name: [[0.5], [0.4]] for name in names[:number]}))
+        assert main(["report", str(folder), "--pdf", width]) == 0
+        pictures = {path.stem for path in (folder / "figures").glob("*.png")}
+        found = list((folder / "figures").glob("*.pdf"))
+        assert {path.stem for path in found} == pictures
+        boxes = [re.search(rb"/MediaBox \[ 0 0 ([\d.]+)", path.read_bytes()) for path in found]
+        assert [round(float(box[1]) / 72, 2) if box else 0 for box in boxes] == [inches] * len(pictures)
+
+
+def test_in_a_single_column_labels_stand_below_the_data_inside_the_figure(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", surrogate({"none": [[0.5], [0.4]], "sq_ste": [[0.5], [0.3]]}))
+    with single_column():
+        drawn = {each.name: each.figure for each in drawn_figures(read_run(folder))}
+    for name in ("mse", "figure3", "figure6", "rate_distortion"):
+        if name in drawn:
+            words = {text.get_text().split("  ")[0]: text.get_position() for text in drawn[name].texts}
+            lowest = min(axes.get_position().y0 for axes in drawn[name].axes)
+            assert all(0 < words[system][1] < lowest for system in ("none", "sq_ste"))
+    assert "mse" in drawn
+    assert drawn_figures(read_run(folder)).__next__().figure.get_figwidth() == pytest.approx(7.1)
 
 
 def test_the_page_says_how_a_run_was_made(tmp_path: Path) -> None:
