@@ -87,7 +87,7 @@ def comparisons() -> list[str]:
         found.append(paired(*(np.array([fresh[name][seed] for seed in seeds]) for name in pair), floor=SOLVED))
     lines = ["| first | second | median ratio of max(MSE, 1e-4), 95 % interval | p |", "|---|---|---|---|"]
     for (first, second), each, p in zip(PAIRS, found, holm([each.p for each in found]), strict=True):
-        ratio, low, high = map(style.short, (each.ratio, each.low, each.high))
+        ratio, low, high = map(short, (each.ratio, each.low, each.high))
         lines.append(f"| `{first}` | `{second}` | {ratio} ({low} to {high}) | {p:.2g} |")
     return lines
 

@@ -38,7 +38,8 @@ class Trackio(Logger):
             import trackio
         except ImportError as error:
             raise ImportError(f"Trackio is not installed ({error}): pip install 'qcodec[trackio]'") from None
-        self._trackio, self._project, self._group = trackio, project, group
+        self._trackio: Any = trackio
+        self._project, self._group = project, group
         self._name = name or "/".join(Path(save_dir).resolve().parts[-2:])
         self._settings: dict[str, Any] = {}
         self._run: Any = None
