@@ -238,6 +238,12 @@ def _check_trainer(trainer: Any) -> None:
             f"trainer.precision {trainer.precision} would hold the weights in that type, too coarse to train them or "
             "for no gain: bf16-mixed computes in it and keeps them in float32"
         )
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches {trainer.accumulate_grad_batches}: a task here makes one update of each "
+            "batch; one of audio can compute a batch in parts, for less memory: set model.init_args.micro_batches to "
+            "their number, and data.init_args.batch_size to that of the whole batch"
+        )
     if trainer.overfit_batches:
         raise ValueError(
             f"trainer.overfit_batches {trainer.overfit_batches:g}: crops and draws are new in every update, none "

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,23 +21,12 @@ from qcodec.metrics.window import MetricWindow
 from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import settings_of
 from qcodec.random_streams import STREAMS, stream_seed
-from qcodec.runs.schema import Metric, RunDescription
+from qcodec.runs.schema import RunDescription
 from qcodec.schedules import Exponential, Schedule
-from qcodec.tasks.ranks import ranks_apart
+from qcodec.tasks.audio_description import HELD_OUT, TRAINING, describe
+from qcodec.tasks.ranks import across_ranks, average_gradients, ranks_apart
 
 _BETAS = (0.8, 0.99)
-_HELD_OUT = (  # of the means of scalars, those that validation measures too
-    Metric("mel", "Mel loss", "mel loss", better="lower"),
-    Metric("mse", "MSE of the waveform", "MSE per sample", better="lower"),
-    Metric("waveform", "Distance of the waveform", "mean absolute difference", better="lower"),
-)
-_TRAINING = (
-    Metric("grad_norm", "Norm of the gradient before clipping", "gradient norm"),
-    Metric("encoder_gain", "Gain of the encoder's gradient", "encoder gain"),
-    Metric("skipped_updates", "Updates left out, as their gradient was not finite", "share of updates", better="lower"),
-    Metric("discriminator", "Loss of the discriminator", "discriminator loss"),
-    Metric("discriminator_grad_norm", "Norm of the discriminator's gradient before clipping", "gradient norm"),
-)
 
 
 class AudioTask(LightningModule):
@@ -66,10 +54,15 @@ class AudioTask(LightningModule):
         adversary: Discriminator that the codec is trained against; none if left out.
         seed: Seed of the random numbers that quantizer and allocator draw.
         metrics: Further metrics, beside the built-in ones.
+        micro_batches: Parts that a batch is computed in, one after the other, for less memory. The update is by the
+            mean of their gradients, which is the whole batch's where nothing depends on statistics of the batch;
+            codebooks that learn by what they observe (EMA, k-means start) observe each part on its own, and random
+            numbers are drawn for each. With an adversary the codec decodes every part twice: first for the
+            discriminator, which learns before it.
 
     Raises:
         TypeError: For a class or a dict in place of an object.
-        ValueError: For a norm that is not above zero, or two metrics of one name.
+        ValueError: For a norm that is not above zero, no micro-batch, or two metrics of one name.
     """
 
     def __init__(
@@ -81,6 +74,7 @@ class AudioTask(LightningModule):
         adversary: Adversary | None = None,
         seed: int = 0,
         metrics: list[CodecMetric] | None = None,
+        micro_batches: int = 1,
     ) -> None:
         super().__init__()
         self.schedule = Exponential() if schedule is None else schedule
@@ -88,23 +82,19 @@ class AudioTask(LightningModule):
         _check(codec, losses, self.schedule, adversary, further)
         if not clip > 0:
             raise ValueError(f"clip={clip}: a norm of 0 would stop all training")
+        if micro_batches < 1:
+            raise ValueError(f"micro_batches={micro_batches} leaves nothing to compute: give 1 or more")
         self.automatic_optimization = False
         self.codec, self.losses, self.clip, self.adversary, self.seed = codec, losses, float(clip), adversary, seed
+        self.micro_batches = micro_batches
         self.mel = MelLoss(codec.sample_rate)
-        names = list(dict.fromkeys([*losses.by_name(), *(metric.name for metric in (*_HELD_OUT, *_TRAINING))]))
+        names = list(dict.fromkeys([*losses.by_name(), *(metric.name for metric in (*HELD_OUT, *TRAINING))]))
         every = [*built_in(codec), *further]
         self.window, self.held_out = MetricWindow(every, names, persistent=True), MetricWindow(every, names)
 
     def describe(self, data: LightningDataModule) -> RunDescription:
         """Return what a run of this task states of itself, whatever the data."""
-        measured = [*_HELD_OUT, *self.window.descriptions]
-        pairs = [
-            (metric, replace(metric, name=f"val_{metric.name}", title=f"{metric.title}, held out"))
-            for metric in measured
-        ]
-        metrics = [*(metric for pair in pairs for metric in pair), *_TRAINING]
-        diverged = Metric("diverged_at", "Divergence", "update", drawn=False)
-        return RunDescription("audio", (*metrics, diverged), rank=("val_mel", "mel"))
+        return describe(self.window.descriptions)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Return AdamW with the published betas, one for the codec and one for an adversary."""
@@ -147,24 +137,48 @@ class AudioTask(LightningModule):
         trainer: Any = self.trainer
         update = trainer.global_step
         logged = (update + 1) % trainer.log_every_n_steps == 0
-        with ranks_apart(self.trainer), self._random(update):
-            output = self.codec(audio)
-            if logged:
-                for tensor in (output.z, output.quantized.z_hat):
-                    if tensor.requires_grad:
-                        tensor.retain_grad()
-            losses, scalars = self._losses(output, audio), self._discriminate(output, audio, update)
-            if self.adversary is not None:
-                losses |= self._adversarial_losses(output, audio, update)
-            total = self._total(losses)
-            if total.requires_grad:  # not where only a codebook learns, by what it observes
-                self.manual_backward(total)
+        parts = [part for part in audio.tensor_split(self.micro_batches) if len(part)]
+        adversary = self.adversary if self.adversary and update >= self.adversary.starts_at else None
+        with ranks_apart(self.trainer):
+            ahead = self._without_learning(parts, update) if adversary and len(parts) > 1 else []
+            scalars = self._discriminate(adversary, ahead, parts, update) if adversary and ahead else {}
+            done, whole = [], audio.new_zeros(())
+            for number, part in enumerate(parts):
+                with self._random(update, number):
+                    output = self.codec(part)
+                    if logged:
+                        for tensor in (output.z, output.quantized.z_hat):
+                            if tensor.requires_grad:
+                                tensor.retain_grad()
+                    losses = self._losses(output, part)
+                    if adversary and not ahead:
+                        scalars = self._discriminate(adversary, [output.audio], parts, update)
+                    losses |= self._adversarial_losses(adversary, output, part)
+                    total = self._total(losses)
+                    if total.requires_grad:  # not where only a codebook learns, by what it observes
+                        self.manual_backward(total * (len(part) / len(audio)))
+                whole += total.detach() * (len(part) / len(audio))
+                done.append((output, part, {name: loss.detach() for name, loss in losses.items()}))
         norm, skipped = self._update(0, self.codec, self.clip, update)
-        scalars |= {"mse": _mse(output, audio), "grad_norm": norm, "skipped_updates": skipped}
-        self.window.update(output, audio, losses | scalars)
+        scalars |= {"grad_norm": norm, "skipped_updates": skipped}
+        for output, part, losses in done:
+            self.window.update(output, part, losses | scalars | {"mse": _mse(output, part)})
         if logged:
-            self._log_window(output)
-        return {"loss": total.detach(), "ma_e": mean_absolute(output.z.detach()).mean()}
+            self._log_window([output for output, _, _ in done])
+        ma_e = torch.cat([mean_absolute(output.z.detach()) for output, _, _ in done]).mean()
+        return {"loss": whole, "ma_e": ma_e}
+
+    def _without_learning(self, parts: Sequence[Tensor], update: int) -> list[Tensor]:
+        """Return what the codec will decode in an update, while it learns nothing, not even from what it observes."""
+        own = [(module, module.named_buffers(recurse=False)) for module in self.codec.modules()]
+        buffers = [(module, name, buffer.clone()) for module, named in own for name, buffer in named]
+        decoded = []
+        for number, part in enumerate(parts):
+            with torch.no_grad(), self._random(update, number):
+                decoded.append(self.codec(part).audio)
+        for module, name, before in buffers:
+            setattr(module, name, before)  # what observes may have put another tensor there
+        return decoded
 
     def _losses(self, output: AudioOutput, audio: Tensor) -> dict[str, Tensor]:
         """Compute the losses of quantizer and reconstruction by name."""
@@ -178,19 +192,23 @@ class AudioTask(LightningModule):
             raise ValueError("every weight in `losses` is zero, which trains nothing: give mel=15.0, for one")
         return total
 
-    def _discriminate(self, output: AudioOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
-        """Update the discriminator, from its first on; return its loss and the norm of its gradient."""
-        if self.adversary is None or update < self.adversary.starts_at:
-            return {}
-        loss = self.adversary.discriminator_loss(output.audio, audio)
-        self.manual_backward(loss)
-        norm, _ = self._update(1, self.adversary, self.adversary.clip, update)
+    def _discriminate(
+        self, adversary: Adversary, decoded: Sequence[Tensor], parts: Sequence[Tensor], update: int
+    ) -> dict[str, Tensor]:
+        """Update the discriminator; return its loss and the norm of its gradient."""
+        loss, clips = parts[0].new_zeros(()), sum(map(len, parts))
+        for fake, real in zip(decoded, parts, strict=True):
+            of_part = adversary.discriminator_loss(fake, real) * (len(real) / clips)
+            self.manual_backward(of_part)
+            loss += of_part.detach()
+        norm, _ = self._update(1, adversary, adversary.clip, update)
         return {"discriminator": loss, "discriminator_grad_norm": norm}
 
-    def _adversarial_losses(self, output: AudioOutput, audio: Tensor, update: int) -> dict[str, Tensor]:
-        if self.adversary is None or update < self.adversary.starts_at:
-            return dict.fromkeys(("adversarial", "feature_matching"), audio.new_zeros(()))
-        return self.adversary.generator_losses(output.audio, audio)
+    def _adversarial_losses(self, adversary: Adversary | None, output: AudioOutput, audio: Tensor) -> dict[str, Tensor]:
+        if adversary is not None:
+            return adversary.generator_losses(output.audio, audio)
+        names = () if self.adversary is None else ("adversarial", "feature_matching")
+        return dict.fromkeys(names, audio.new_zeros(()))
 
     def _update(self, index: int, module: nn.Module, clip: float, update: int) -> tuple[Tensor, Tensor]:
         """Average the gradients over ranks, clip them, and step where they are finite.
@@ -199,7 +217,7 @@ class AudioTask(LightningModule):
             The norm before clipping, and 1 where the step was left out, else 0.
         """
         parameters = [parameter for parameter in module.parameters() if parameter.grad is not None]
-        self._average_gradients(parameters)
+        average_gradients(self.trainer, parameters)
         norm = nn.utils.clip_grad_norm_(parameters, clip)
         skipped = (~norm.isfinite()).float()
         optimizer: Any = self.trainer.optimizers[index]
@@ -215,29 +233,20 @@ class AudioTask(LightningModule):
         wrapped = self.optimizers()
         return wrapped[0] if isinstance(wrapped, list) else wrapped
 
-    def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Average all gradients over the ranks, in one message, as each message waits for every rank."""
-        if self.trainer.world_size > 1:
-            grads = [torch.as_tensor(parameter.grad) for parameter in parameters]
-            mean = self._across_ranks(torch.cat([grad.flatten() for grad in grads]))
-            for grad, part in zip(grads, torch.split(mean, [grad.numel() for grad in grads]), strict=True):
-                grad.copy_(part.view_as(grad))
-
-    def _across_ranks(self, value: Tensor) -> Tensor:
-        return torch.as_tensor(self.trainer.strategy.reduce(value, reduce_op="mean"))
-
     @contextmanager
-    def _random(self, update: int) -> Iterator[None]:
+    def _random(self, update: int, part: int) -> Iterator[None]:
         devices = [self.device] if self.device.type == "cuda" else []
+        key = (self.seed, self.global_rank, STREAMS["noise"], update, *([part] if part else []))
         with torch.random.fork_rng(devices):
-            torch.manual_seed(stream_seed(self.seed, self.global_rank, STREAMS["noise"], update))
+            torch.manual_seed(stream_seed(*key))
             yield
 
-    def _log_window(self, output: AudioOutput) -> None:
+    def _log_window(self, outputs: Sequence[AudioOutput]) -> None:
         values = self.window.compute()
-        if output.z.grad is not None and output.quantized.z_hat.grad is not None:
-            gain = gradient_gain(output.z.grad, output.quantized.z_hat.grad).nanmean()
-            values["encoder_gain"] = self._across_ranks(gain)
+        pairs = [(output.z.grad, output.quantized.z_hat.grad) for output in outputs]
+        gains = [gradient_gain(z, z_hat) for z, z_hat in pairs if z is not None and z_hat is not None]
+        if gains:
+            values["encoder_gain"] = across_ranks(self.trainer, torch.cat(gains).nanmean())
         self._write(values)
         self.log_dict({name: values[name] for name in ("mel", "ma_e")}, prog_bar=True, logger=False)
 

@@ -108,6 +108,7 @@ def test_audio_is_predicted_and_each_checkpoint_measured(tmp_path):
     [
         ("precision=bf16-true", "trainer.precision bf16-true would hold the weights in that type"),
         ("precision=64-true", "bf16-mixed computes in it and keeps them in float32"),
+        ("accumulate_grad_batches=4", "set model.init_args.micro_batches to their number"),
         ("overfit_batches=1", "trainer.overfit_batches 1: crops and draws are new in every update"),
     ],
 )

@@ -9,7 +9,7 @@ from audio_runs import LOSSES, Noise, Peak, adversary, batch, fit, make_codec, m
 from lightning import Trainer
 from lightning.pytorch.plugins import MixedPrecision
 
-from qcodec import STE, AllCodebooks, Identity
+from qcodec import STE, AllCodebooks, EMACodebook, Identity, VectorQuantizer
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.codecs.dac.codec import DacCodec
 from qcodec.data.audio import AudioFolder
@@ -326,3 +326,41 @@ def test_data_of_another_rate_than_the_codecs_are_refused(tmp_path):
         ValueError, match=r"served at 44100 Hz and the codec is for 16000 Hz: set .*sample_rate to 16000"
     ):
         trainer.fit(AudioTask(make_codec(), LOSSES), data)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+@pytest.mark.parametrize("against", [False, True])
+def test_a_batch_in_parts_trains_as_the_whole_batch_does(tmp_path, parts, against):
+    """Three clips a batch, so that two parts differ in size and of five some are empty; what is logged agrees too."""
+    ended = []
+    for number in (1, parts):
+        further = {"adversary": adversary()} if against else {}
+        losses = replace(LOSSES, adversarial=1.0, feature_matching=2.0) if against else LOSSES
+        task = make_task(losses, make_codec(allocator=AllCodebooks()), clip=2.0, micro_batches=number, **further)
+        fit(task, updates=4, logger=MetricsCSV(tmp_path / str(number)))
+        ended.append((task, rows(tmp_path / str(number))))
+    (whole, one), (split, other) = ended
+    for ours, theirs in zip(split.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert other[0].keys() == one[0].keys()
+    for name, value in one[0].items():
+        if value:
+            assert float(other[0][name]) == pytest.approx(float(value), rel=1e-3, abs=1e-6), name
+
+
+def test_a_codebook_observes_each_part_once_also_where_the_discriminator_looks_first():
+    ended = []
+    for further in ({}, {"adversary": adversary()}):
+        torch.manual_seed(0)
+        quantizer = VectorQuantizer(EMACodebook(16, 16, decay=0.5))
+        codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8)
+        task = make_task(LossWeights(mel=15.0, commitment=0.25), codec, micro_batches=3, **further)
+        fit(task, updates=3)
+        ended.append(task.codec.state_dict())
+    for name, value in ended[0].items():
+        torch.testing.assert_close(ended[1][name], value, msg=name)
+
+
+def test_no_part_is_refused():
+    with pytest.raises(ValueError, match="micro_batches=0 leaves nothing to compute: give 1 or more"):
+        make_task(micro_batches=0)
