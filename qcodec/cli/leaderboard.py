@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -30,6 +31,7 @@ def leaderboard(arguments: Sequence[str]) -> None:
 
     from qcodec.report.leaderboard import build
     from qcodec.report.leaderboard_entry import add, entries_of
+    from qcodec.report.update_time import relative_times
     from qcodec.runs.read import read_run
 
     if options.command == "build":
@@ -37,4 +39,7 @@ def leaderboard(arguments: Sequence[str]) -> None:
         return
     tuning = json.loads(options.tuning.read_text(encoding="utf-8")) if options.tuning else None
     for folder in options.runs:
-        print(*add(entries_of(read_run(folder), tuning), options.folder), sep="\n")
+        entries = entries_of(read_run(folder), tuning)
+        times = relative_times({entry.name: entry.system for entry in entries})
+        timed = [replace(entry, relative_time=times[entry.name]) for entry in entries]
+        print(*add(timed, options.folder), sep="\n")

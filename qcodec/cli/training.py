@@ -1,6 +1,7 @@
 """The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders and grids."""
 
 import logging
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,14 +27,14 @@ from qcodec.callbacks.predictions import PredictionWriter
 from qcodec.callbacks.progress import progress
 from qcodec.callbacks.signals import SignalsBetweenUpdates, signals_given_back
 from qcodec.cli.config_errors import innermost
-from qcodec.cli.made_by import made_by
+from qcodec.cli.made_by import made_by, took
 from qcodec.cli.model import find_users_modules
 from qcodec.cli.recipe_words import find_recipes
 from qcodec.runs.checkpoint import read_checkpoint
 from qcodec.runs.folder import measuring_folder, run_of, shared_folder, training_folder
 from qcodec.runs.grids import expand_grids
 from qcodec.runs.read import read_table
-from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, write_description
+from qcodec.runs.schema import CHECKPOINTS, CONFIG, METRICS, RunDescription, read_description, write_description
 from qcodec.runs.settings_history import resumed_settings
 
 _GRIDS = "yaml with grids"  # what jsonargparse calls a language of settings; dumped as plain YAML
@@ -93,7 +94,7 @@ class RunFolderCLI(LightningCLI):
 
     def __init__(self, command: str, words: Sequence[str], recipe: str, typed: Sequence[str] = ()) -> None:
         self.quiet, self.typed = "--quiet" in typed, typed
-        self.recipe, self.run_dir, self._begins_at = recipe, Path(), 0
+        self.recipe, self.run_dir, self._begins_at, self._begun = recipe, Path(), 0, 0.0
         parsers = {name: {"exit_on_error": False, "parser_mode": _GRIDS} for name in self.subcommands()}
         super().__init__(
             LightningModule,
@@ -206,11 +207,17 @@ class RunFolderCLI(LightningCLI):
         settings = yaml.safe_load((self.run_dir / CONFIG).read_text(encoding="utf-8"))
         for logger in self.trainer.loggers:
             logger.log_hyperparams(settings)
+        self._begun = time.perf_counter()
 
     def after_fit(self) -> None:
-        """Print where the results are, and what may come next."""
+        """Keep what it took, and print where the results are and what may come next."""
         trainer, folder = self.trainer, self.run_dir
-        if not trainer.is_global_zero or self.quiet:
+        if not trainer.is_global_zero:
+            return
+        stated = read_description(folder)
+        cost = took(time.perf_counter() - self._begun, trainer.global_step - self._begins_at)
+        write_description(folder, replace(stated, made_by={**stated.made_by, **cost}))
+        if self.quiet:
             return
         if trainer.global_step == self._begins_at > 0:
             settings = f"--trainer.max_epochs {trainer.max_epochs} and --trainer.max_steps {trainer.max_steps}"

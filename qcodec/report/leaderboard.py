@@ -30,7 +30,7 @@ class Row:
 
 HEADINGS = (
     "entry", "quantizer", "estimator", "seeds", "solved", "hard MSE, median", "least", "greatest", "effective bits",
-    "bits lost", "half way at update", "diverged", "hard / soft MSE", "code use", "learning rate",
+    "bits lost", "half way at update", "diverged", "hard / soft MSE", "code use", "time", "learning rate",
 )  # fmt: skip
 
 
@@ -95,16 +95,17 @@ def _row(entry: Entry) -> Row:
     ends = [float(f(np.nan_to_num(hard, nan=np.inf))) for f in (np.median, np.min, np.max)]
     use = finite_median(entry.of("entropy_bits")) / entry.bits
     rate = (entry.system.get("schedule") or {}).get("init_args", {}).get("rate")
-    half = entry.half_way
+    half, time = entry.half_way, entry.relative_time
     named = (entry.name, *_parts(entry.system))
     cells = (
         *named, str(n), f"{solved} of {n}", *map(_number, ends), f"{entry.carried:.1f}", f"{entry.lost:.1f}",
         "never" if half is None else f"{half:,.0f}", f"{lost} of {n}", _number(gap),
-        f"{use:.0%}" if np.isfinite(use) else "", "" if rate is None else f"{rate:g}",
+        f"{use:.0%}" if np.isfinite(use) else "", "" if time is None else f"{time:.2f}",
+        "" if rate is None else f"{rate:g}",
     )  # fmt: skip
     keys = (
         *named, n, solved / n, *ends, entry.carried, entry.lost, np.inf if half is None else half, lost / n, gap, use,
-        rate or 0.0,
+        time or 0.0, rate or 0.0,
     )  # fmt: skip
     return Row(cells, keys, "")
 

@@ -32,7 +32,8 @@ class Entry:
         curves: By metric, medians over the seeds at ``steps``; of the seeds that came first, where more came later.
         steps: Updates done at the points of the curves.
         tuning: By learning rate, held-out MSE of the seeds that the rate was chosen by; empty where none is told.
-        made_by: Time, versions and machine of the run.
+        made_by: Time, versions, commit and machine of the run.
+        relative_time: Of an update, by that of a plain scalar quantizer in the same process; ``None`` if not measured.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Entry:
     steps: tuple[float, ...]
     tuning: Mapping[str, Values]
     made_by: Mapping[str, str]
+    relative_time: float | None = None
 
     def of(self, metric: str) -> FloatArray:
         """Return a metric of each seed, ``(seeds,)``, nan where it is no number."""
