@@ -2,7 +2,7 @@
 
     python benchmarks/leaderboard.py RUNS [--part 0/2] [--only sq_ste sq_mste ...]
 
-Each entry of ``recipes/leaderboard/entries.yaml`` gets the same small budget for its learning rate: three rates, two
+Each entry of ``recipes/leaderboard/entries.yaml`` gets the same small budget for its learning rate: four rates, two
 seeds of 6000 updates each, of which the best by held-out MSE is taken. At that rate it trains 20 000 updates on five
 seeds that chose nothing. An entry whose file is there is left out, so that a stopped run goes on where it was.
 Two parts at a time are fastest with ``OMP_NUM_THREADS=1`` each.
@@ -26,7 +26,7 @@ from qcodec.runs.read import read_run
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes/leaderboard/entries.yaml"
 ENTRIES = ROOT / "recipes/leaderboard/entries"
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 TUNING = {"first": 0, "seeds": 2, "updates": 6000, "warmup": 1800}
 COUNTED = {"first": 100, "seeds": 5, "updates": 20000, "warmup": 6000}
 EPOCHS = 20

@@ -29,7 +29,7 @@ def relative_times(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]
     """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--systems", type=dict[str, System])
-    built = parser.instantiate_classes(parser.parse_object({"systems": dict(systems)})).systems
+    built = parser.instantiate(parser.parse_object({"systems": dict(systems)})).systems
     plain = _Updates(System(ScalarQuantizer()))
     return {name: _ratio(_Updates(system), plain) for name, system in built.items()}
 

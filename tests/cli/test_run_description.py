@@ -1,8 +1,12 @@
+import re
+import subprocess
 from dataclasses import replace
 
 import pytest
 
+import qcodec
 from qcodec.cli import main
+from qcodec.cli.made_by import made_by
 from qcodec.runs.read import read_run
 from qcodec.runs.schema import RunDescription, read_description
 
@@ -49,7 +53,22 @@ def test_a_fit_leaves_what_its_run_is(tmp_path):
     assert stated.bound.bits[-1] == pytest.approx(57.04, abs=0.01)
     assert stated.made_by["command"].startswith("qcodec fit --config surrogate/sq_mste ")
     assert {"begun", "versions", "machine"} < set(stated.made_by)
+    assert re.fullmatch(r"[\d.,]+ s for 4 updates, [\d.e+]+ ms an update, validation included", stated.made_by["time"])
+    assert re.fullmatch(r"[\d,]+ MB of (the GPU, [\d,]+ MB of )?the process", stated.made_by["peak memory"])
     assert stated.references["known rotation"] == pytest.approx(0.1044, abs=0.002)
+
+
+def test_the_commit_of_a_checkout_is_told_and_of_an_installation_nothing(tmp_path, monkeypatch):
+    (tmp_path / "qcodec").mkdir()
+    monkeypatch.setattr(qcodec, "__file__", str(tmp_path / "qcodec" / "__init__.py"))
+    assert "commit" not in made_by([])
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    assert re.fullmatch(r"[0-9a-f]{12}", made_by([])["commit"])
+    (tmp_path / "file").write_text("1")
+    subprocess.run([*git, "add", "file"], check=True)
+    assert made_by([])["commit"].endswith(", with changes")
 
 
 def test_what_a_run_is_stands_in_its_folder_before_it_trains(tmp_path, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qcodec.cli import main
-from qcodec.report import leaderboard
+from qcodec.report import leaderboard, update_time
 from qcodec.report.leaderboard import END, START, build, markdown, tables
 from qcodec.report.leaderboard_entry import add, entries_of, read_entries
 from qcodec.runs.read import Run, Series
@@ -17,6 +17,7 @@ SYSTEM = {
     "quantizer": {"class_path": "qcodec.ScalarQuantizer", "init_args": {"estimator": {"class_path": "qcodec.STE"}}}
 }
 SCHEDULE = {"class_path": "qcodec.schedules.Constant", "init_args": {"rate": 0.001}}
+CODEBOOK = {"class_path": "qcodec.LearnedCodebook", "init_args": {"size": 16, "dim": 2}}
 BOUND = Bound((0.0, 57.0), (0.88, 0.0))
 
 
@@ -174,6 +175,20 @@ def test_a_real_fit_becomes_an_entry(tmp_path, monkeypatch):
     assert (entry.name, entry.seeds, entry.updates, entry.steps) == ("sq_mste", (0, 1), 4, (2.0, 4.0))
     assert entry.tuning == {"1e-3": (0.5,)}
     assert entry.bits == 60.0
+    assert entry.relative_time > 0
+    assert {"time", "peak memory"} <= set(entry.made_by)
     assert 0 < entry.values["hard_mse"][0] < 5
     row = leaderboard._row(entry)
     assert row.cells[1:3] == ("ScalarQuantizer", "ModifiedSTE")
+
+
+def test_the_time_of_a_system_is_told_by_that_of_the_plainest(monkeypatch):
+    spent = {"ScalarQuantizer": 1.0, "ProductQuantizer": 3.0}  # a clock that goes on by what a system is made of
+
+    def seconds(self):
+        return spent[type(next(iter(self.task.systems.values())).quantizers[0]).__name__]
+
+    monkeypatch.setattr(update_time._Updates, "seconds", seconds)
+    product = {"class_path": "qcodec.product_vq", "init_args": {"dim": 30, "groups": 15, "codebook": CODEBOOK}}
+    systems = {"plain": SYSTEM, "product": {"quantizer": product, "losses": {"codebook": 1.0}}}
+    assert update_time.relative_times(systems) == {"plain": 1.0, "product": 3.0}
