@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qcodec.codecs.dac.codec import DacCodec, patch_dac
     from qcodec.codecs.dac.weights import export_dac, load_dac
     from qcodec.codecs.surrogate import SurrogateCodec
+    from qcodec.evaluation.file_codec import CodedFile, FileCodec
     from qcodec.quantizers.additive_noise import AdditiveUniformNoise
     from qcodec.quantizers.allocators import AllCodebooks, Allocation, CodebookDropout, ConstantRate, RateAllocator
     from qcodec.quantizers.around import AroundQuantizer, AroundStage
@@ -75,6 +76,7 @@ _HOME = {
     "Codebook": "qcodec.quantizers.codebooks",
     "CodebookDropout": "qcodec.quantizers.allocators",
     "Codec": "qcodec.codecs.base",
+    "CodedFile": "qcodec.evaluation.file_codec",
     "ConstantRate": "qcodec.quantizers.allocators",
     "DacCodec": "qcodec.codecs.dac.codec",
     "DetachedDiVeQ": "qcodec.quantizers.diveq",
@@ -87,6 +89,7 @@ _HOME = {
     "FSQ": "qcodec.quantizers.fsq",
     "FSQStage": "qcodec.quantizers.residual_fsq",
     "FactorizedVQ": "qcodec.quantizers.vector",
+    "FileCodec": "qcodec.evaluation.file_codec",
     "FixedCodebook": "qcodec.quantizers.fixed",
     "FrameOutput": "qcodec.quantizers.frame",
     "FrameQuantizer": "qcodec.quantizers.frame",
@@ -167,6 +170,7 @@ __all__ = [
     "Codebook",
     "CodebookDropout",
     "Codec",
+    "CodedFile",
     "ConstantRate",
     "DacCodec",
     "DetachedDiVeQ",
@@ -178,6 +182,7 @@ __all__ = [
     "Estimator",
     "FSQStage",
     "FactorizedVQ",
+    "FileCodec",
     "FixedCodebook",
     "FrameOutput",
     "FrameQuantizer",

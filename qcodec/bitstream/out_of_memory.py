@@ -10,7 +10,7 @@ from qcodec.bitstream.bitstream import Bitstream
 
 
 @contextmanager
-def fitting_memory(bitstream: Bitstream, source: Path) -> Iterator[None]:
+def fitting_memory(bitstream: Bitstream, source: Path | str) -> Iterator[None]:
     """Raise a one-line error with the remedies where the device runs out of memory over a file.
 
     Raises:

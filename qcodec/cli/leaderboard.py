@@ -2,9 +2,13 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qcodec.tasks.system import System
 
 
 def leaderboard(arguments: Sequence[str]) -> None:
@@ -31,8 +35,8 @@ def leaderboard(arguments: Sequence[str]) -> None:
 
     from qcodec.report.leaderboard import build
     from qcodec.report.leaderboard_entry import add, entries_of
-    from qcodec.report.update_time import relative_times
     from qcodec.runs.read import read_run
+    from qcodec.tasks.update_time import relative_times
 
     if options.command == "build":
         print(build(options.folder, options.output))
@@ -40,6 +44,18 @@ def leaderboard(arguments: Sequence[str]) -> None:
     tuning = json.loads(options.tuning.read_text(encoding="utf-8")) if options.tuning else None
     for folder in options.runs:
         entries = entries_of(read_run(folder), tuning)
-        times = relative_times({entry.name: entry.system for entry in entries})
+        times = relative_times(built({entry.name: entry.system for entry in entries}))
         timed = [replace(entry, relative_time=times[entry.name]) for entry in entries]
         print(*add(timed, options.folder), sep="\n")
+
+
+def built(systems: Mapping[str, Mapping[str, Any]]) -> "dict[str, System]":
+    """Return systems of their settings, as they stand in a recipe."""
+    from jsonargparse import ArgumentParser
+
+    from qcodec.tasks.system import System
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--systems", type=dict[str, System])
+    made: dict[str, System] = parser.instantiate(parser.parse_object({"systems": dict(systems)})).systems
+    return made

@@ -2,15 +2,13 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import final
 
-import numpy as np
 import soundfile
 import torch
+from torch import Tensor
 
-from qcodec.audio.reading import open_recording
-from qcodec.evaluation.quality import QualityMetric, quality
-from qcodec.evaluation.rate_mel import Measured
+from qcodec.evaluation.file_codec import CodedFile, FileCodec, Level
 
 # Format and subtype of libsndfile, and its compression levels from the highest rate to the lowest, which are the
 # package's own scale from 0 to 1: Opus then has about 260, 130, 70, 32, 16 and 8 kbps a channel.
@@ -22,28 +20,47 @@ ANCHORS: dict[str, tuple[str, str, tuple[float, ...]]] = {
 }
 
 
-def anchor(name: str, files: Sequence[Path], rate: int, metrics: Sequence[QualityMetric]) -> Iterator[Measured]:
-    """Encode and decode recordings, resampled to a rate, at each of an anchor's compression levels, and measure.
+@final
+class Anchor(FileCodec):
+    """A codec of libsndfile at all its compression levels, whatever number is asked for.
 
     Its rate is of the whole file: these formats have no header that could be told apart.
 
+    Args:
+        name: Of ``ANCHORS``.
+        sample_rate: Of the audio, in Hz.
+
     Raises:
-        ValueError: For a name that is no anchor, or a rate that it has not.
+        ValueError: For a name that is no anchor.
     """
-    if name not in ANCHORS:
-        raise ValueError(f"{name!r} is no anchor: choose of {', '.join(ANCHORS)}")
-    kind, subtype, levels = ANCHORS[name]
-    for path in files:
-        target = torch.cat([*open_recording(path, rate).blocks()], 1)
-        seconds = target.shape[1] / rate
+
+    def __init__(self, name: str, sample_rate: int) -> None:
+        if name not in ANCHORS:
+            raise ValueError(f"{name!r} is no anchor: choose of {', '.join(ANCHORS)}")
+        self.name, self.sample_rate = name, sample_rate
+
+    def levels(self, most: int) -> Sequence[Level]:
+        """Return the compression levels, highest rate first."""
+        return ANCHORS[self.name][2]
+
+    def encode(self, audio: Tensor, levels: Sequence[Level]) -> Iterator[CodedFile]:
+        """Write files.
+
+        Raises:
+            ValueError: For a rate that it has not.
+        """
+        kind, subtype, _ = ANCHORS[self.name]
         for level in levels:
             file = io.BytesIO()
             try:
-                samples = target.T.numpy()
-                soundfile.write(file, samples, rate, format=kind, subtype=subtype, compression_level=level)
+                samples = audio.T.numpy()
+                soundfile.write(file, samples, self.sample_rate, format=kind, subtype=subtype, compression_level=level)
             except soundfile.LibsndfileError as error:
-                raise ValueError(f"{name} of {rate} Hz cannot be written: {error.error_string}") from None
-            kbps = len(file.getvalue()) * 8 / seconds / 1000
-            file.seek(0)
-            decoded = np.asarray(soundfile.read(file, always_2d=True)[0].T, dtype=np.float64)
-            yield Measured(path, level, seconds, kbps, kbps, quality(target.numpy(), decoded, rate, metrics))
+                raise ValueError(
+                    f"{self.name} of {self.sample_rate} Hz cannot be written: {error.error_string}"
+                ) from None
+            yield CodedFile(file.getvalue())
+
+    def decode(self, content: bytes) -> Tensor:
+        """Read a file."""
+        return torch.from_numpy(soundfile.read(io.BytesIO(content), always_2d=True)[0].T)

@@ -142,7 +142,7 @@ class Packaged(QualityMetric):
     def __init__(
         self,
         name: str,
-        rate: int,
+        rate: int | None,
         module: str,
         call: Callable[[Any, Signal, Signal, int], float],
         lowest: int,
@@ -156,7 +156,7 @@ class Packaged(QualityMetric):
         try:
             module = import_module(self.module)
         except ImportError:
-            raise NotMeasuredError(f"needs {self.module}: pip install 'qcodec[metrics]'") from None
+            raise NotMeasuredError(f"needs {self.module.partition('.')[0]}: pip install 'qcodec[metrics]'") from None
         return self.call(module, reference, decoded, rate)
 
 
@@ -166,6 +166,29 @@ def _visqol(module: Any, mode: str) -> Any:
     api = module.VisqolApi()
     api.create(mode=mode, **({"use_lattice_model": True} if mode == "speech" else {}))
     return api
+
+
+def _log_wmse(module: Any, reference: Signal, decoded: Signal, rate: int) -> float:
+    first, second = (torch.from_numpy(each).float()[None, None] for each in (reference, decoded))
+    metric = module.LogWMSE(sample_rate=rate)
+    return float(metric(unprocessed_audio=first, processed_audio=second[None], target_audio=first[None]))
+
+
+def _dnsmos(module: Any, _: Signal, decoded: Signal, rate: int) -> float:
+    """Return the overall score of what is heard alone."""
+    found = module.run(np.clip(decoded, -1, 1).astype(np.float32), sr=rate, return_df=False)
+    return float(found["ovrl_mos"])
+
+
+def _plcmos(module: Any, _: Signal, decoded: Signal, rate: int) -> float:
+    """Return the score of what is heard alone, by the listener whom the package draws for NumPy's seed 0."""
+    state = np.random.get_state()
+    np.random.seed(0)
+    try:
+        found = module.run(np.clip(decoded, -1, 1).astype(np.float32), sr=rate, return_df=False)
+    finally:
+        np.random.set_state(state)
+    return float(found["plcmos"])
 
 
 METRICS: tuple[QualityMetric, ...] = (
@@ -187,6 +210,9 @@ METRICS: tuple[QualityMetric, ...] = (
         "zimtohrli", 48000, "zimtohrli", lowest=16000, shortest=0.5,
         call=lambda m, x, y, _: m.mos_from_signals(x, y),
     ),
+    Packaged("log_wmse", None, "torch_log_wmse", _log_wmse, lowest=8000, shortest=0.25),
+    Packaged("dnsmos", 16000, "speechmos.dnsmos", _dnsmos, lowest=16000, shortest=1.0),
+    Packaged("plcmos", 16000, "speechmos.plcmos", _plcmos, lowest=16000, shortest=1.0),
 )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def test_one_recording_at_a_time_is_in_memory(codecs, audio, monkeypatch):
         held.append(weakref.ref(target))
         return recording_of(target, rate)
 
-    monkeypatch.setattr("qcodec.evaluation.rate_mel.recording_of", noted)
+    monkeypatch.setattr("qcodec.evaluation.own.recording_of", noted)
     assert main(["evaluate", "in", "--checkpoint", "vbr.pth", "--device", "cpu", "--points", "2"]) == 0
     assert len(held) == 2
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from qcodec.cli import main
-from qcodec.report import leaderboard, update_time
+from qcodec.cli.leaderboard import built
+from qcodec.report import leaderboard
 from qcodec.report.leaderboard import END, START, build, markdown, tables
 from qcodec.report.leaderboard_entry import add, entries_of, read_entries
 from qcodec.runs.read import Run, Series
 from qcodec.runs.schema import Bound, RunDescription
+from qcodec.tasks import update_time
 from qcodec.tasks.surrogate_description import METRICS, RANK
 
 SYSTEM = {
@@ -191,4 +193,4 @@ def test_the_time_of_a_system_is_told_by_that_of_the_plainest(monkeypatch):
     monkeypatch.setattr(update_time._Updates, "seconds", seconds)
     product = {"class_path": "qcodec.product_vq", "init_args": {"dim": 30, "groups": 15, "codebook": CODEBOOK}}
     systems = {"plain": SYSTEM, "product": {"quantizer": product, "losses": {"codebook": 1.0}}}
-    assert update_time.relative_times(systems) == {"plain": 1.0, "product": 3.0}
+    assert update_time.relative_times(built(systems)) == {"plain": 1.0, "product": 3.0}

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from torch import nn
 
 from qcodec.data.rounded_gaussian import RoundedGaussian
@@ -18,20 +17,14 @@ from qcodec.tasks.system import System
 _SEEDS, _ROUNDS, _UPDATES = 5, 12, 2
 
 
-def relative_times(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def relative_times(systems: Mapping[str, System]) -> dict[str, float]:
     """Return the time of an update of each system by that of ``ScalarQuantizer()`` in turns with it.
 
     Five seeds side by side on the CPU, data, both passes and the optimizer included: the median of ten ratios of two
     updates each, after two rounds that do not count.
-
-    Args:
-        systems: Settings of each system by name, as in a recipe.
     """
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--systems", type=dict[str, System])
-    built = parser.instantiate(parser.parse_object({"systems": dict(systems)})).systems
     plain = _Updates(System(ScalarQuantizer()))
-    return {name: _ratio(_Updates(system), plain) for name, system in built.items()}
+    return {name: _ratio(_Updates(system), plain) for name, system in systems.items()}
 
 
 class _Updates:
