@@ -32,14 +32,15 @@ LAYERS = {
     "bitstream": {"atomic_write", "audio", "codecs", "functional", "layers", "quantizers", "rate"},
     "figures": {"runs"},
     "callbacks": {"atomic_write", "audio", "codecs", "figures", "quantizers", "report", "runs"},
-    "runs": set(),
+    "runs": {"atomic_write"},
+    "sweeps": {"atomic_write", "runs"},
     "dashboards": {"runs"},
     "conformance": {"codecs", "quantizers", "random_streams"},
     "evaluation": {"audio", "bitstream", "losses", "rate", "runs"},
     "report": {"atomic_write", "figures", "runs"},
     "cli": {
         "atomic_write", "audio", "bitstream", "callbacks", "codecs", "conformance", "dashboards", "data", "evaluation",
-        "figures", "quantizers", "report", "runs", "tasks",
+        "figures", "quantizers", "report", "runs", "sweeps", "tasks",
     },
     "api": {"cli", "codecs", "figures", "report", "runs"},
     "__init__": {"api", "codecs", "evaluation", "quantizers"},
@@ -54,6 +55,7 @@ ONLY_IN = {
     "torchaudio": {"losses/spectral.py"},
     "torchmetrics": {"metrics"},
     "jsonargparse": {"cli"},
+    "optuna": {"sweeps"},
     "triton": {"kernels/triton_*_kernels.py"},
 }
 

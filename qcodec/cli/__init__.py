@@ -27,6 +27,7 @@ commands:
   bdrate CSV MODEL                      rate saved at equal quality, with intervals, from what `evaluate` wrote
   tables IN OUT --checkpoint FILE       fit entropy-coding tables to recordings, into a model's file
   report RUN... [--output DIR]          draw figures, summary.csv and report.html from run folders
+  sweep SWEEP.yaml [--workers N]        try settings of a recipe: a grid, or a search by Optuna
   leaderboard add RUN... | build        add a run's systems to the leaderboard; write its page
   dashboard RUN... [--entity NAME]      build a W&B workspace and report of runs, as JSON or in an account
   recipes [--path]                      list the recipes that come with qcodec, and what each claims
@@ -49,6 +50,7 @@ _OTHERS = (
     "data",
     "report",
     "leaderboard",
+    "sweep",
     "dashboard",
     "zoo",
     "check",

@@ -19,8 +19,8 @@ Encode recordings with one or more codecs at several rates, decode them again, a
 OUTPUT/evaluation.csv and OUTPUT/rate_mel.png. Rates are those of the files after their headers, with
 side information and checksums; file_kbps is of the whole file, nominal_kbps of the codes at a fixed length each. Delay
 and length are aligned first. --metrics all adds to the mel distance: STFT distance, SI-SDR, PESQ, STOI, ViSQOL,
-Zimtohrli, log-WMSE, DNSMOS and PLCMOS (the extra `metrics`); an empty cell has its reason under notes. --codecs adds stock DAC, EnCodec, SNAC or a
-qcodec.FileCodec of your own, --anchors codecs of libsndfile at the first codec's rate."""
+Zimtohrli, log-WMSE, DNSMOS and PLCMOS (the extra `metrics`); an empty cell has its reason under notes. --codecs adds
+stock DAC, EnCodec, SNAC or a qcodec.FileCodec of your own, --anchors codecs of libsndfile at the first codec's rate."""
 
 
 def evaluate(arguments: Sequence[str]) -> None:

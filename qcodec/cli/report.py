@@ -15,7 +15,7 @@ def report(arguments: Sequence[str]) -> None:
     )
     parser.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN",
-        help="a folder that `qcodec fit` wrote, or one of anybody's offline W&B runs, such as wandb/offline-run-*",
+        help="folder of `qcodec fit` or `qcodec sweep`, or of anybody's offline W&B run, such as wandb/offline-run-*",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, help="folder to write to; the first run's if left out")
     parser.add_argument(

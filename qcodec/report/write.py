@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from qcodec.atomic_write import atomic_write
+from qcodec.figures import parallel
 from qcodec.figures.drawn import Drawn
 from qcodec.figures.style import single_column
 from qcodec.report import audio, general, page, surrogate
@@ -20,6 +21,7 @@ from qcodec.runs.folder import is_being_written
 from qcodec.runs.pool_seeds import pool_seeds
 from qcodec.runs.read import Run, read_run, side_by_side
 from qcodec.runs.schema import PICTURES, RUN, SOUNDS
+from qcodec.runs.sweep_table import SWEEP, read_sweep_table, runs_of_sweep
 from qcodec.runs.wandb_offline import offline_files, read_offline
 
 # What each kind of run has; a run of any other kind has the general figures.
@@ -41,7 +43,7 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
     Files are replaced one by one once all are made, so that the old report remains where anything fails.
 
     Args:
-        runs: Run folders, or those of offline W&B runs of anybody's; may still be written.
+        runs: Run folders, those of sweeps, or of offline W&B runs of anybody's; may still be written.
         output: Folder of the report, made where it does not exist.
         pairs: Two names each of systems to compare seed by seed, also in ``comparisons.txt``.
         pdf: Width of the figures that are also written as ``figures/*.pdf``: ``page``, ``column``, or empty for none.
@@ -55,7 +57,8 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
     """
     if not runs:
         raise ValueError("there is no run to report on: name one or more run folders")
-    read, runs = _read(runs)
+    sweeps = [folder for folder in map(Path, runs) if (folder / SWEEP).is_file()]
+    read, runs = _read([run for folder in runs for run in (runs_of_sweep(folder) if folder in sweeps else [folder])])
     kinds = list(dict.fromkeys(run.description.kind for run in read))
     together = [_together([run for run in read if run.description.kind == kind]) for kind in kinds]
     comparisons = compare(together, pairs)
@@ -65,7 +68,8 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
     for kind, run in zip(kinds, together, strict=True):
         table, drawn = summary(run), list(drawn_figures(run))
         before = _as_file(kind) + "_" if len(kinds) > 1 else ""
-        pictures = [page.Picture(before + each.name, each.caption, _file(each.figure, "png")) for each in drawn]
+        pictures = [*map(_trials, sweeps)] if kind == kinds[0] else []
+        pictures += [page.Picture(before + each.name, each.caption, _file(each.figure, "png")) for each in drawn]
         pictures += [found for each in own if each[0].description.kind == kind for found in _pictures(*each)]
         files |= {f"figures/{each.name}.png": each.png for each in pictures}
         files |= {f"figures/{before}{each.name}.pdf": _file(each.figure, "pdf") for each in _for_a_paper(run, pdf)}
@@ -90,6 +94,12 @@ def _for_a_paper(run: Run, width: str) -> Iterator[Drawn]:
 
 def _as_file(words: str) -> str:
     return re.sub(r"[^\w.-]+", "_", words)
+
+
+def _trials(sweep: Path) -> page.Picture:
+    table = read_sweep_table(sweep)
+    caption = f"Trials of {sweep.resolve().name}: what was set, and the {table.metric} that came of it."
+    return page.Picture(f"{sweep.resolve().name}_trials", caption, _file(parallel.draw(table), "png"))
 
 
 def _together(runs: Sequence[Run]) -> Run:

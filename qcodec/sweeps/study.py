@@ -1,0 +1,155 @@
+"""Trials of a sweep from a storage that several workers share, by Optuna."""
+
+import itertools
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from qcodec.runs.sweep_table import COLUMNS, write_sweep_table
+from qcodec.sweeps.settings import Axis, Sweep
+from qcodec.sweeps.trial import FitError, run_trial, trial_folder
+
+_RETRIES = 3
+
+
+def open_study(sweep: Sweep, name: str, storage: str, heartbeat: int = 30) -> Study:
+    """Return the study of a sweep, new or as it stands; the points of a grid are trials that wait from the beginning.
+
+    A trial whose worker has shown no sign of life for two heartbeats is begun again by another, from its checkpoint.
+
+    Args:
+        sweep: The sweep.
+        name: Of the study in the storage.
+        storage: URL of a database, such as ``sqlite:///sweep.db`` or ``postgresql://user@host/base``.
+        heartbeat: Seconds between two signs of life of a worker.
+
+    Raises:
+        ValueError: For a storage that cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.enable_propagation()
+    with _quiet():
+        again = RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)
+        try:
+            database = RDBStorage(
+                storage, heartbeat_interval=heartbeat, grace_period=2 * heartbeat, heartbeat_stale_trial_callback=again
+            )
+            study = optuna.create_study(
+                storage=database, study_name=name, sampler=_sampler(sweep), direction=sweep.direction,
+                load_if_exists=True,
+            )  # fmt: skip
+        except (SQLAlchemyError, ImportError, ValueError) as error:
+            raise ValueError(f"the storage {storage} cannot be opened: {' '.join(str(error).split())[:300]}") from None
+    if sweep.sampler == "grid":
+        names = [axis.setting for axis in sweep.axes]
+        points = itertools.product(*(axis.choices or {} for axis in sweep.axes))
+        for point in itertools.islice(points, sweep.trials):
+            study.enqueue_trial(dict(zip(names, point, strict=True)), skip_if_exists=True)
+    return study
+
+
+def work(sweep: Sweep, base: Mapping[str, Any], study: Study, folder: Path, pause: float = 5.0) -> None:
+    """Take trials until none are left, and write the table after each.
+
+    While others work on the last ones it waits, for should they be killed their trials are taken over.
+
+    Args:
+        sweep: The sweep.
+        base: Its recipe, whole.
+        study: The storage's.
+        folder: Of the sweep.
+        pause: Seconds between two looks at what others do.
+    """
+
+    def objective(trial: Trial) -> float:
+        chosen = {axis.setting: _suggested(trial, axis) for axis in sweep.axes}
+        first = RetryHeartbeatStaleTrialCallback.retried_trial_number(study.trials[trial.number])
+        number = trial.number if first is None else first
+        place = trial_folder(folder, number, {name: word for name, (word, _) in chosen.items()})
+        trial.set_user_attr("folder", str(place.relative_to(folder)))
+        try:
+            outcome = run_trial(sweep, base, {name: value for name, (_, value) in chosen.items()}, place)
+        except FitError as error:
+            trial.set_user_attr("error", str(error))
+            raise
+        if outcome.diverged:
+            raise optuna.TrialPruned
+        return outcome.value
+
+    with _quiet():
+        while (next_step := _next_step(sweep, study)) != "end":
+            if next_step == "wait":
+                time.sleep(pause)
+                optuna.storages.fail_stale_trials(study)
+            else:
+                study.optimize(objective, n_trials=1, catch=(FitError,))
+                write_table(sweep, study, folder)
+
+
+def _next_step(sweep: Sweep, study: Study) -> Literal["take", "wait", "end"]:
+    """Return whether there is a trial to take, or others may leave one, or all are done."""
+    trials = study.get_trials(deepcopy=False)
+    counts = Counter(trial.state for trial in trials)
+    ended = sum(map(_has_ended, trials))
+    running, waiting = counts[TrialState.RUNNING], counts[TrialState.WAITING]
+    if waiting:
+        return "take"
+    if sweep.sampler != "grid" and ended + running < (sweep.trials or 0):
+        return "take"
+    return "wait" if running else "end"
+
+
+def _has_ended(trial: FrozenTrial) -> bool:
+    """Return whether a trial ended, well or with an error of its own; one whose worker was killed did not."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "error" in trial.user_attrs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what Optuna says of heartbeats, which it has called experimental since 2021."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+def write_table(sweep: Sweep, study: Study, folder: Path) -> None:
+    """Write all trials with what was chosen and what came of it."""
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        if _has_ended(trial):
+            told = (trial.number, _state(trial), trial.value, trial.user_attrs.get("folder", ""))
+            rows.append(dict(zip(COLUMNS, told, strict=True)) | dict(trial.params))
+    write_sweep_table(folder, rows, [axis.setting for axis in sweep.axes], sweep.metric, sweep.direction)
+
+
+def _state(trial: FrozenTrial) -> str:
+    if "error" in trial.user_attrs:
+        return str(trial.user_attrs["error"])
+    return "diverged" if trial.state == TrialState.PRUNED else ""
+
+
+def _suggested(trial: Trial, axis: Axis) -> tuple[str, Any]:
+    """Return the name and the value of what is chosen for a setting."""
+    if axis.choices is not None:
+        name = str(trial.suggest_categorical(axis.setting, list(axis.choices)))
+        return name, axis.choices[name]
+    if isinstance(axis.low, int) and isinstance(axis.high, int):
+        whole = trial.suggest_int(axis.setting, axis.low, axis.high, log=axis.log)
+        return str(whole), whole
+    value = trial.suggest_float(axis.setting, float(axis.low), float(axis.high), log=axis.log)
+    return f"{value:.3g}", value
+
+
+def _sampler(sweep: Sweep) -> BaseSampler:
+    return TPESampler(multivariate=True, constant_liar=True) if sweep.sampler == "tpe" else RandomSampler()

@@ -1,0 +1,88 @@
+"""One trial of a sweep: fits with some settings, and what came of them."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from qcodec.atomic_write import atomic_write
+from qcodec.runs.read import Run, read_run
+from qcodec.runs.schema import CHECKPOINTS
+from qcodec.sweeps.settings import Sweep, with_settings
+
+TRIALS = "trials"
+
+
+class FitError(Exception):
+    """A fit that ended with an error, in one line."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to: the median over seeds of the metric, and whether most seeds diverged."""
+
+    value: float
+    diverged: bool
+
+
+def trial_folder(folder: Path, number: int, chosen: Mapping[str, str]) -> Path:
+    """Return the folder of a trial, called by its number and what was chosen."""
+    words = " ".join(f"{name.rpartition('.')[2]}={value}" for name, value in chosen.items())
+    return folder / TRIALS / f"{number:03d} {re.sub(r'[^A-Za-z0-9_.,=+ -]+', '_', words)[:120]}".strip()
+
+
+def run_trial(sweep: Sweep, base: Mapping[str, Any], settings: Mapping[str, Any], folder: Path) -> Outcome:
+    """Fit with some settings, once for each seed, and read what was logged; what is there goes on.
+
+    Args:
+        sweep: The sweep.
+        base: Its recipe, whole.
+        settings: What was chosen, by dotted name.
+        folder: Of the trial, with a run folder for each seed.
+
+    Raises:
+        FitError: Where a fit ends with an error, or logs no such metric.
+    """
+    recipe = with_settings(base, {**sweep.fixed, **settings})
+    values: list[float] = []
+    lost: list[bool] = []
+    for number, seed in enumerate(sweep.seeds or (None,)):
+        run_dir = folder / str(number)
+        whole = recipe if seed is None else recipe | {"seed_everything": seed}
+        with atomic_write(folder / f"{number}.yaml") as file:
+            file.write(yaml.safe_dump(whole, sort_keys=False).encode())
+        _fit(folder / f"{number}.yaml", run_dir)
+        run = read_run(run_dir)
+        found, diverged = _reached(run, sweep.metric)
+        values += found
+        lost += diverged
+    return Outcome(float(np.median(values)), 2 * sum(lost) > len(lost))
+
+
+def _fit(recipe: Path, run_dir: Path) -> None:
+    command = [sys.executable, "-m", "qcodec", "fit", "--config", str(recipe), "--run_dir", str(run_dir), "--quiet"]
+    checkpoint = run_dir / CHECKPOINTS / "last.ckpt"
+    command += ["--ckpt_path", str(checkpoint)] if checkpoint.is_file() else []
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("qcodec: ")] or done.stderr.splitlines()
+        raise FitError(f"{run_dir}: {lines[0] if lines else f'ended with status {done.returncode}'}")
+
+
+def _reached(run: Run, metric: str) -> tuple[list[float], list[bool]]:
+    """Return the last value and whether it diverged, of each seed; what is no number counts as infinite."""
+    name, _, system = metric.rpartition("/")
+    name, system = (name, system) if name else (metric, next(iter(run.metrics.get(metric, {})), ""))
+    series = run.series(name, system)
+    if series is None:
+        raise FitError(f"{run.name} logged no {metric}: it has {', '.join(run.metrics)} of {', '.join(run.systems)}")
+    diverged = np.isfinite(run.diverged(system))
+    values = np.nan_to_num(series.last, nan=np.inf)
+    return values.tolist(), (diverged if len(diverged) else np.zeros(len(values), bool)).tolist()
