@@ -147,10 +147,18 @@ def with_settings(base: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[
     """
     changed = dict(base)
     for name, value in settings.items():
-        head, _, rest = name.partition(".")
-        inside = changed.get(head)
-        if rest and not isinstance(inside, Mapping):
-            there = f"there are {', '.join(map(str, changed))}" if head not in changed else "it has no parts"
-            raise ValueError(f"the setting {name} leads nowhere at {head!r}: {there}")
-        changed[head] = with_settings(inside, {rest: value}) if rest and isinstance(inside, Mapping) else value
+        _put(changed, name.split("."), value, name)
     return changed
+
+
+def _put(base: dict[str, Any], parts: Sequence[str], value: Any, name: str) -> None:
+    """Put a value into settings, whose parts are copied on the way."""
+    head, *rest = parts
+    if not rest:
+        base[head] = value
+        return
+    if not isinstance(base.get(head), Mapping):
+        there = "it has no parts" if head in base else f"there are {', '.join(map(str, base))}"
+        raise ValueError(f"the setting {name} leads nowhere at {head!r}: {there}")
+    base[head] = dict(base[head])
+    _put(base[head], rest, value, name)

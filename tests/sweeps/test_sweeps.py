@@ -37,7 +37,8 @@ BASE = {"trainer": {"max_epochs": 9}, "model": {"rate": 1.0, "kind": {"class_pat
 
 def written(tmp_path, **changed):
     path = tmp_path / "sweep.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in (GRID | changed).items() if value is not ...}))
+    content = {key: value for key, value in (GRID | changed).items() if value is not ...}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
 
 
@@ -103,7 +104,6 @@ def test_a_search_makes_as_many_trials_as_it_is_told_within_its_ranges(tmp_path,
     assert len(table.rows) == len(set(rates)) == 12
     assert all(0.001 <= rate <= 10 for rate in rates)
     assert {fit["model"]["size"] for fit in fits} <= {1, 2, 3}
-    assert np.median(rates[6:]) > np.median(rates[:3])  # it looks where more came of it
 
 
 def test_what_diverged_is_pruned_and_what_failed_is_told_and_the_rest_goes_on(tmp_path, fits, monkeypatch, capsys):
@@ -202,8 +202,9 @@ def test_another_sweep_in_the_folder_and_a_storage_that_is_not_there_are_refused
 
 def test_a_real_sweep_fits_in_processes_of_its_own(tmp_path, capsys):
     fixed = {
-        "trainer.max_epochs": 1, "trainer.logger": False, "trainer.accelerator": "cpu", "data.init_args.updates_per_epoch": 2,
-        "data.init_args.source.init_args.frames": 50, "data.init_args.held_out_draws": 1, "model.init_args.seeds": 2,
+        "trainer.max_epochs": 1, "trainer.logger": False, "trainer.accelerator": "cpu", "model.init_args.seeds": 2,
+        "data.init_args.updates_per_epoch": 2, "data.init_args.source.init_args.frames": 50,
+        "data.init_args.held_out_draws": 1,
     }  # fmt: skip
     search = {"model.init_args.systems.sq_mste.losses.commitment": [0.1]}
     path = written(tmp_path, config="surrogate/sq_mste", set=fixed, search=search, metric="hard_mse/sq_mste")
@@ -214,20 +215,23 @@ def test_a_real_sweep_fits_in_processes_of_its_own(tmp_path, capsys):
     assert {"by_seed/hard_mse/sq_mste/0", "by_seed/hard_mse/sq_mste/1"} <= set(rows[0])
 
 
-def test_jobs_of_a_cluster_are_workers(tmp_path, monkeypatch, capsys):
-    """By submitit's executor on this machine: what a job runs is the command itself, which is looked at here alone."""
+@pytest.mark.slow
+def test_jobs_of_a_cluster_are_workers(tmp_path, capsys):
+    """By submitit's executor on this machine; the fit itself has no recipe and fails, which the trial tells."""
     pytest.importorskip("submitit")
-    monkeypatch.setattr("qcodec.cli.sweep._base", lambda wanted, folder: BASE)
-    monkeypatch.setattr("qcodec.cli.sweep._outcome", lambda folder: "told")
-    words = ["--output", "out", "--cluster", "local", "--workers", "2", "--job", "timeout_min=1"]
-    monkeypatch.setattr(sys, "executable", shutil.which("echo"))
-    assert main(["sweep", str(written(tmp_path)), *words]) == 0
-    assert "2 jobs, whose words are in out/jobs" in capsys.readouterr().out
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "base.yaml").write_text(yaml.safe_dump(BASE))
+    path = written(tmp_path, search={"model.rate": [0.1]})
+    assert main(["sweep", str(path), "--output", "out", "--cluster", "local", "--job", "timeout_min=2"]) == 0
+    said = capsys.readouterr().out
+    assert "1 jobs, whose words are in out/jobs" in said
+    assert "1 trials, 0 diverged, 1 failed" in said
+    (row,) = read_sweep_table(tmp_path / "out").rows
+    assert "qcodec: error" in row["ended"]
 
 
-POSTGRES = next(
-    (place for place in sorted(Path("/usr/lib/postgresql").glob("*/bin")) if (place / "initdb").exists()), None
-)
+SERVERS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+POSTGRES = SERVERS[-1].parent if SERVERS else None
 
 
 @pytest.mark.skipif(POSTGRES is None, reason="no PostgreSQL server is installed")
