@@ -24,8 +24,8 @@ PAGES = {
 }
 MODULES = ("api", "rate")  # pages of one module; the other pages of the reference are folders
 COMMANDS = (
-    "fit", "validate", "test", "predict", "report", "sweep", "leaderboard", "dashboard", "check", "zoo", "recipes", "encode",
-    "decode", "tables", "export", "evaluate", "bdrate", "data",
+    "fit", "validate", "test", "predict", "report", "sweep", "leaderboard", "dashboard", "check", "zoo", "recipes",
+    "encode", "decode", "tables", "export", "evaluate", "bdrate", "data",
 )  # fmt: skip
 FIGURES = ROOT / ".github/figures"
 

@@ -189,7 +189,11 @@ class RunFolderCLI(LightningCLI):
         plugins = _listed(config.plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins.append(CheckpointFiles())
-        return super().instantiate_trainer(logger=loggers, callbacks=callbacks, plugins=plugins, **kwargs)
+        try:
+            return super().instantiate_trainer(logger=loggers, callbacks=callbacks, plugins=plugins, **kwargs)
+        except RuntimeError as error:  # of an environment that Lightning does not take, such as SLURM_NTASKS alone
+            hint = ": unset SLURM_NTASKS outside of a job of several tasks" if "ntasks" in str(error) else ""
+            raise ValueError(f"{str(error).rstrip('.')}{hint}") from error
 
     def _checkpoint(self) -> ModelCheckpoint:
         """Return the callback that keeps the state at the end of each epoch and at an error."""

@@ -7,10 +7,11 @@ one seed. The metric ``diverged_at`` is the update at which a system diverged, n
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 LAYOUT = 2  # of the run folder; 1 had no run.json
 RUN, METRICS, CONFIG, CHECKPOINTS = "run.json", "metrics.csv", "config.yaml", "checkpoints"
@@ -18,6 +19,8 @@ PICTURES, SOUNDS = "pictures", "sounds"
 BY_SEED = "by_seed/"
 INDEX = ("epoch", "step")
 DIVERGED = "diverged_at"
+Better = Literal["lower", "higher", ""]
+Spread = Literal["range", "standard error"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Metric:
     title: str
     axis: str
     unit: str = ""
-    better: Literal["lower", "higher", ""] = ""
+    better: Better = ""
     distortion: bool = False
     drawn: bool = True
 
@@ -76,7 +79,7 @@ class RunDescription:
     rank: tuple[str, ...] = ()
     bound: Bound | None = None
     references: Mapping[str, float] = field(default_factory=dict)
-    spread: Literal["range", "standard error"] = "range"
+    spread: Spread = "range"
     made_by: Mapping[str, str] = field(default_factory=dict)
 
     def metric(self, name: str) -> Metric:
@@ -107,9 +110,35 @@ def read_description(folder: Path) -> RunDescription:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("layout") != LAYOUT:
             raise ValueError(f"{path} is of another version of qcodec: use that one, or run the recipe again")
-        metrics = tuple(Metric(**metric) for metric in content.pop("metrics"))
-        bound = content.pop("bound")
-        limits = None if bound is None else Bound(tuple(bound["bits"]), tuple(bound["distortion"]))
-        return RunDescription(metrics=metrics, rank=tuple(content.pop("rank")), bound=limits, **content)
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        return _checked(content)
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}): run the recipe again") from None
+
+
+def _checked(content: dict[str, Any]) -> RunDescription:
+    """Return a description of what ``run.json`` holds; ``TypeError`` where a value is of another kind."""
+    metrics = tuple(Metric(**metric) for metric in content.pop("metrics"))
+    bound, rank = content.pop("bound"), tuple(content.pop("rank"))
+    limits = None if bound is None else Bound(_numbers(bound["bits"]), _numbers(bound["distortion"]))
+    stated = RunDescription(metrics=metrics, rank=rank, bound=limits, **content)
+    words = [word for m in metrics for word in (m.name, m.title, m.axis, m.unit, m.better)]
+    words += [stated.kind, *rank, *stated.references, *stated.made_by, *stated.made_by.values()]
+    if not all(isinstance(word, str) for word in words) or not {m.better for m in metrics} <= set(get_args(Better)):
+        raise TypeError("no word")
+    if not all(isinstance(switch, bool) for m in metrics for switch in (m.drawn, m.distortion)):
+        raise TypeError("no switch")
+    if limits and (len(limits.bits) != len(limits.distortion) or len(limits.bits) < 2):
+        raise TypeError("no curve")
+    if stated.spread not in get_args(Spread):
+        raise TypeError("no spread")
+    _numbers([*stated.references.values()])
+    return stated
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    numbers = tuple(values)
+    if not all(
+        isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) for each in numbers
+    ):
+        raise TypeError("no number")
+    return tuple(map(float, numbers))

@@ -18,11 +18,11 @@ from qcodec.losses.weights import LossWeights
 from qcodec.metrics.base import CodecMetric
 from qcodec.metrics.built_in import built_in
 from qcodec.metrics.window import MetricWindow
-from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.rebuild import settings_of
 from qcodec.random_streams import STREAMS, stream_seed
 from qcodec.runs.schema import RunDescription
 from qcodec.schedules import Exponential, Schedule
+from qcodec.tasks.audio_checks import check_batch, check_parts
 from qcodec.tasks.audio_description import HELD_OUT, TRAINING, describe
 from qcodec.tasks.ranks import across_ranks, average_gradients, ranks_apart
 
@@ -79,7 +79,7 @@ class AudioTask(LightningModule):
         super().__init__()
         self.schedule = Exponential() if schedule is None else schedule
         further = [] if metrics is None else list(metrics)
-        _check(codec, losses, self.schedule, adversary, further)
+        check_parts(codec, losses, self.schedule, adversary, further)
         if not clip > 0:
             raise ValueError(f"clip={clip}: a norm of 0 would stop all training")
         if micro_batches < 1:
@@ -134,6 +134,7 @@ class AudioTask(LightningModule):
 
     def training_step(self, audio: Tensor, batch_idx: int) -> dict[str, Tensor]:
         """Make one update; nothing in it waits for the device but what is logged."""
+        check_batch(audio)
         trainer: Any = self.trainer
         update = trainer.global_step
         logged = (update + 1) % trainer.log_every_n_steps == 0
@@ -258,6 +259,7 @@ class AudioTask(LightningModule):
 
     def validation_step(self, audio: Tensor, batch_idx: int) -> None:
         """Measure the codec with the hard quantizer."""
+        check_batch(audio)
         output = self.codec(audio)
         self.held_out.update(output, audio, self._losses(output, audio) | {"mse": _mse(output, audio)})
 
@@ -287,13 +289,3 @@ class AudioTask(LightningModule):
 def _mse(output: AudioOutput, audio: Tensor) -> Tensor:
     with torch.no_grad():
         return F.mse_loss(output.audio.float(), audio)
-
-
-def _check(codec: object, losses: object, schedule: object, adversary: object, metrics: Sequence[object]) -> None:
-    check_is(codec, AudioCodec, "codec")
-    check_is(losses, LossWeights, "losses")
-    check_is(schedule, Schedule, "schedule")
-    if adversary is not None:
-        check_is(adversary, Adversary, "adversary")
-    for index, metric in enumerate(metrics):
-        check_is(metric, CodecMetric, f"metrics[{index}]")

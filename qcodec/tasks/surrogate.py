@@ -12,9 +12,7 @@ from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.data.stream import SyntheticStream
 from qcodec.data.synthetic import DrawBlock
 from qcodec.functional import mean_absolute, mean_squared_error
-from qcodec.losses.weights import LossWeights
-from qcodec.quantizers.base import Quantizer, QuantizerOutput
-from qcodec.quantizers.checks import check_is
+from qcodec.quantizers.base import QuantizerOutput
 from qcodec.rate import effective_bits, empirical_entropy
 from qcodec.runs.schema import BY_SEED, RunDescription
 from qcodec.schedules import Constant, Schedule
@@ -22,9 +20,8 @@ from qcodec.tasks.cuda_graph_adam import CudaGraphAdam
 from qcodec.tasks.joint_update import JointUpdate, pass_together
 from qcodec.tasks.ranks import ranks_apart
 from qcodec.tasks.surrogate_description import describe_run
-from qcodec.tasks.system import System, SystemCodec
+from qcodec.tasks.system import System, SystemCodec, check_systems
 
-_MOST_MEMBERS = 100_000  # codecs side by side
 _HELD_OUT = ("hard_mse", "bits_per_frame", "entropy_bits")
 
 
@@ -69,7 +66,7 @@ class SurrogateTask(LightningModule):
         super().__init__()
         self.save_hyperparameters(logger=False)
         self.automatic_optimization = False
-        _check_systems(systems, seeds)
+        check_systems(systems, seeds)
         if not divergence_ma_e > 0:
             raise ValueError(f"divergence_ma_e is {divergence_ma_e}: give a limit above 0")
         self.seeds = range(seed, seed + seeds)
@@ -161,7 +158,11 @@ class SurrogateTask(LightningModule):
             ma_e.update(zip(group, mean_absolute(output.z.detach()).chunk(len(group)), strict=True))
         return torch.stack([torch.stack([row[name] for name in self.systems]) for row in (mse, ma_e)])
 
-    def _joint_update(self, block: DrawBlock) -> JointUpdate:
+    def _joint_update(self, block: object) -> JointUpdate:
+        if not isinstance(block, DrawBlock):
+            raise ValueError(
+                f"surrogate codecs train on SyntheticBits, and the data are {type(block).__name__}: take that"
+            )
         features = block.stream.source.features
         if features != self.features:
             raise ValueError(
@@ -280,20 +281,3 @@ class SurrogateTask(LightningModule):
         for logger in self.trainer.loggers:
             logger.log_metrics(by_seed, step=self.trainer.global_step)
         self.log("step", float(self.trainer.global_step))
-
-
-def _check_systems(systems: Mapping[str, System], seeds: int) -> None:
-    if not systems:
-        raise ValueError("there is no system to train: name at least one under `systems`")
-    if seeds < 1:
-        raise ValueError(f"seeds={seeds} trains nothing: choose 1 or more")
-    if seeds * len(systems) > _MOST_MEMBERS:
-        raise ValueError(f"seeds={seeds} of {len(systems)} systems are more than {_MOST_MEMBERS} codecs: choose fewer")
-    for name, system in systems.items():
-        check_is(system, System, f"systems[{name!r}]")
-        check_is(system.quantizer, Quantizer, f"systems[{name!r}].quantizer")
-        check_is(system.losses, LossWeights, f"systems[{name!r}].losses")
-        if not name or set(name) & set("/. "):
-            raise ValueError(f"the system name {name!r} holds '/', '.' or a space, or is empty: use letters, digits, _")
-        if hasattr(nn.ModuleDict, name):
-            raise ValueError(f"a system cannot be named {name!r}, as torch's modules use that name: add a word to it")

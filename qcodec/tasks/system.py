@@ -1,6 +1,6 @@
 """A system: one quantizer with its losses in a surrogate codec, trained with several seeds at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from qcodec.codecs.surrogate import SurrogateCodec
 from qcodec.losses.weights import LossWeights
 from qcodec.quantizers.base import Quantizer, QuantizerOutput
+from qcodec.quantizers.checks import check_is
 from qcodec.random_streams import STREAMS, BatchStreams, drawing_from, stream_seed
 from qcodec.schedules import Schedule
+
+_MOST_MEMBERS = 100_000  # codecs side by side
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,21 @@ def _concatenate(outputs: Sequence[QuantizerOutput]) -> QuantizerOutput:
         **{name: torch.cat([getattr(o, name) for o in outputs]) for name in tensors},
         losses={name: torch.cat([o.losses[name] for o in outputs]) for name in outputs[0].losses},
     )
+
+
+def check_systems(systems: Mapping[str, System], seeds: int) -> None:
+    """Raise ``ValueError`` or ``TypeError`` for systems that cannot be trained with so many seeds."""
+    if not systems:
+        raise ValueError("there is no system to train: name at least one under `systems`")
+    if seeds < 1:
+        raise ValueError(f"seeds={seeds} trains nothing: choose 1 or more")
+    if seeds * len(systems) > _MOST_MEMBERS:
+        raise ValueError(f"seeds={seeds} of {len(systems)} systems are more than {_MOST_MEMBERS} codecs: choose fewer")
+    for name, system in systems.items():
+        check_is(system, System, f"systems[{name!r}]")
+        check_is(system.quantizer, Quantizer, f"systems[{name!r}].quantizer")
+        check_is(system.losses, LossWeights, f"systems[{name!r}].losses")
+        if not name or set(name) & set("/. "):
+            raise ValueError(f"the system name {name!r} holds '/', '.' or a space, or is empty: use letters, digits, _")
+        if hasattr(nn.ModuleDict, name):
+            raise ValueError(f"a system cannot be named {name!r}, as torch's modules use that name: add a word to it")

@@ -1,6 +1,7 @@
 """Settings beyond any machine or any sense end in one line, and soon."""
 
 import pytest
+from audio_files import write_noise
 
 from qcodec.cli import main
 from qcodec.data.audio_settings import Crops
@@ -57,3 +58,16 @@ def test_weights_are_finite_and_not_negative():
     for value in (-1e-9, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=r"losses\.mel is"):
             LossWeights(mel=value)
+
+
+def test_the_wrong_data_for_a_task_are_named(tmp_path, capsys):
+    write_noise(tmp_path / "D" / "a.wav", seconds=0.5)
+    write_noise(tmp_path / "D" / "b.wav", seconds=0.5)
+    few = "--data={class_path: qcodec.data.audio.AudioFolder, init_args: {root: D, workers: 0, crops: {duration: 0.2, "
+    few += "val_duration: 0.2}}}"
+    assert "surrogate codecs train on SyntheticBits, and the data are Tensor" in error_of(capsys, few)
+
+
+def test_an_environment_that_lightning_does_not_take_is_told_in_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert "unset SLURM_NTASKS outside of a job of several tasks" in error_of(capsys)

@@ -364,3 +364,11 @@ def test_a_codebook_observes_each_part_once_also_where_the_discriminator_looks_f
 def test_no_part_is_refused():
     with pytest.raises(ValueError, match="micro_batches=0 leaves nothing to compute: give 1 or more"):
         make_task(micro_batches=0)
+
+
+@pytest.mark.parametrize(("served", "told"), [(torch.zeros(2, 1000), r"the data are \(2, 1000\)"), ("x", "are str")])
+def test_what_is_no_audio_is_refused(served, told):
+    task = make_task()
+    for step in (task.training_step, task.validation_step):
+        with pytest.raises(ValueError, match=told):
+            step(served, 0)
