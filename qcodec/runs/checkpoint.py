@@ -50,15 +50,29 @@ def check_zip(path: Path) -> None:
     Raises:
         ValueError: With the part that has changed.
     """
+    if fault := _fault(path):
+        raise ValueError(f"{path} is damaged{fault}: give {_whole_one(path)}")
+
+
+def _fault(path: Path) -> str:
+    """Return what is wrong with a file, in words after its name; empty for nothing."""
     if not zipfile.is_zipfile(path):
-        return
+        return ""
     try:
         with zipfile.ZipFile(path) as archive:
             changed = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error}): give an earlier one, or a copy") from None
-    if changed is not None:
-        raise ValueError(f"{path} is damaged: the checksum of {changed} is wrong: give an earlier one, or a copy")
+        return f" ({error})"
+    return "" if changed is None else f": the checksum of {changed} is wrong"
+
+
+def _whole_one(path: Path) -> str:
+    """Return what can be given in a damaged file's place: the newest whole one beside it, where there is one."""
+    beside = [each for each in path.parent.glob(f"*{path.suffix}") if each != path and zipfile.is_zipfile(each)]
+    for other in sorted(beside, key=lambda each: each.stat().st_mtime, reverse=True):
+        if not _fault(other):
+            return f"{other}, which is whole, or a copy"
+    return "an earlier one, or a copy"
 
 
 def _named(state: Any) -> bool:

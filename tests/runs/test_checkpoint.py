@@ -1,5 +1,6 @@
 """A changed byte in a checkpoint or a model's file is found before anything is loaded from it."""
 
+import os
 import zipfile
 
 import pytest
@@ -71,3 +72,15 @@ def test_a_weight_file_of_pytorchs_former_format_still_loads(tmp_path):
     torch.save(content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert not zipfile.is_zipfile(tmp_path / "old.pth")
     read_model(tmp_path / "old.pth")
+
+
+def test_in_place_of_a_damaged_checkpoint_the_newest_whole_one_beside_it_is_offered(tmp_path):
+    for number, name in enumerate(("old", "newer", "spoilt", "last")):
+        path = tmp_path / f"{name}.ckpt"
+        torch.save({"state_dict": {"w": torch.randn(60)}, "global_step": number}, path)
+        os.utime(path, (1000 + number, 1000 + number))
+        if name in ("spoilt", "last"):
+            flipped(path, next(places_of_weights(path)))
+            os.utime(path, (1000 + number, 1000 + number))
+    with pytest.raises(ValueError, match=r"is wrong: give \S+/newer\.ckpt, which is whole, or a copy$"):
+        read_checkpoint(tmp_path / "last.ckpt")
