@@ -221,7 +221,9 @@ def project_to_simplex(x: Tensor) -> Tensor:
     descending = shifted.sort(-1, descending=True).values
     excess = descending.cumsum(-1) - 1
     counts = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=wide.dtype)
-    kept = (counts * descending > excess).sum(-1, keepdim=True)
+    kept = (
+        (counts * descending > excess).sum(-1, keepdim=True).clamp_min(1)
+    )  # none where a value is nan, as the result is
     tau = excess.gather(-1, kept - 1) / kept
     return (shifted - tau).clamp_min(0).to(x.dtype)
 

@@ -280,3 +280,9 @@ def test_an_estimator_of_fixed_settings_adds_nothing_to_the_state():
     assert not ReinMax().state_dict()
     assert ReinMax().entries_independent
     assert not ReinMax(Exponential()).entries_independent
+
+
+def test_a_value_that_is_no_number_stays_one_in_the_projection_onto_the_simplex():
+    found = project_to_simplex(torch.tensor([[0.5, 1.5, -3.0], [0.0, torch.nan, 1.0]]))
+    assert found[0].tolist() == [0, 1, 0]
+    assert found[1].isnan().any()
