@@ -1,6 +1,6 @@
 """Streams of random numbers that depend on a key alone, on no rank and no other draw."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -139,6 +139,45 @@ def drawing_from(streams: BatchStreams) -> Iterator[None]:
         _current.reset(token)
 
 
+_part: ContextVar[tuple[int, int, int] | None] = ContextVar("part", default=None)
+
+
+@contextmanager
+def part_of_batch(first: int, own: int, whole: int) -> Iterator[None]:
+    """Return a context in which a process has some entries of a batch, of which others have the rest.
+
+    What is drawn in it for these entries is what one process would draw for them that has the whole batch.
+
+    Args:
+        first: Number of the first entry in the whole batch.
+        own: Number of entries here.
+        whole: Number of all.
+    """
+    token = _part.set((first, own, whole))
+    try:
+        yield
+    finally:
+        _part.reset(token)
+
+
+def place_in_batch(entries: int) -> tuple[int, int]:
+    """Return the number of the first of some entries in the whole batch, and that of all; by default they are all."""
+    first, own, whole = _part.get() or (0, entries, entries)
+    return (first, whole) if own == entries else (0, entries)
+
+
+def own_part(draw: Callable[[int], Tensor], entries: int) -> Tensor:
+    """Draw for the whole batch, and return what is of the entries here.
+
+    Example:
+        >>> with part_of_batch(first=2, own=2, whole=4):
+        ...     own_part(torch.arange, 2)
+        tensor([2, 3])
+    """
+    first, whole = place_in_batch(entries)
+    return draw(whole)[first : first + entries]
+
+
 def normal_like(x: Tensor) -> Tensor:
     """Draw standard normal numbers of the shape, dtype and device of ``x``, from the streams in use if there are any.
 
@@ -151,10 +190,16 @@ def normal_like(x: Tensor) -> Tensor:
         True
     """
     streams = _current.get()
-    return torch.randn_like(x) if streams is None else streams.normal(x.shape, x.dtype)
+    if streams is not None:
+        return streams.normal(x.shape, x.dtype)
+    if _part.get() is None:
+        return torch.randn_like(x)
+    return own_part(lambda n: torch.randn(n, *x.shape[1:], dtype=x.dtype, device=x.device), len(x))
 
 
 def uniform_like(x: Tensor, shape: Sequence[int]) -> Tensor:
     """Draw numbers that are uniform in [0, 1), of the dtype and device of ``x``, as ``normal_like`` does."""
     streams = _current.get()
-    return torch.rand(*shape, dtype=x.dtype, device=x.device) if streams is None else streams.uniform(shape, x.dtype)
+    if streams is not None:
+        return streams.uniform(shape, x.dtype)
+    return own_part(lambda n: torch.rand(n, *shape[1:], dtype=x.dtype, device=x.device), shape[0])

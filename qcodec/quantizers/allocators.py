@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from qcodec.quantizers.rebuild import Rebuildable
 from qcodec.quantizers.receptive_field import ReceptiveField
+from qcodec.random_streams import own_part, place_in_batch
 
 
 @dataclass(frozen=True)
@@ -189,10 +190,10 @@ class CodebookDropout(ConstantRate):
         depth = torch.full((z.shape[0],), evaluation_depth(level, stages, self.training))
         if not self.training:
             return Allocation(_leading(z, depth, stages), int(depth[0]) if len(depth) else stages)
-        drawn = torch.randint(1, stages + 1, (z.shape[0],))
-        clips = int(z.shape[0] * self.probability)
-        depth[:clips] = drawn[:clips]
-        return Allocation(_leading(z, depth, stages), stages)
+        drawn = own_part(lambda clips: torch.randint(1, stages + 1, (clips,)), len(z))
+        first, whole = place_in_batch(len(z))
+        dropped = first + torch.arange(len(z)) < int(whole * self.probability)
+        return Allocation(_leading(z, torch.where(dropped, drawn, depth), stages), stages)
 
 
 def evaluation_depth(level: float | None, stages: int, training: bool) -> int:

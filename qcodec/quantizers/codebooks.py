@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qcodec.functional import level_value, nearest_code, nearest_level
-from qcodec.quantizers.ranks import from_first_rank, over_ranks
+from qcodec.quantizers.ranks import chosen_frames, from_first_rank, over_ranks, place_among_ranks
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
 
 Metric = Literal["cosine", "euclidean"]
@@ -281,9 +281,10 @@ class EMACodebook(Codebook):
         self._restart(z)
 
     def _restart(self, z: Tensor) -> None:
-        """Put dead points on frames ``(n, d)`` drawn at random, those of the first rank on every rank."""
-        drawn = torch.randint(max(1, len(z)), (self.size,), device=z.device)
-        frames = from_first_rank(z[drawn] if len(z) else self.weight.clone())
+        """Put dead points on frames ``(n, d)`` of all ranks drawn at random."""
+        first, total = place_among_ranks(len(z), z.device)
+        drawn = from_first_rank(torch.randint(max(1, total), (self.size,), device=z.device))
+        frames = chosen_frames(z, drawn, first) if total else self.weight.clone()
         mean = self.counts.mean()
         dead = self.counts < self.least * mean
         self.weight = torch.where(dead[:, None], frames, self.weight)

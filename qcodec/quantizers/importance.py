@@ -14,6 +14,7 @@ from qcodec.layers.weight_norm import WeightNormConv, full_precision
 from qcodec.quantizers.allocators import Allocation, RateAllocator, check_least
 from qcodec.quantizers.levels import LevelSampler, UniformLevels
 from qcodec.quantizers.receptive_field import ReceptiveField
+from qcodec.random_streams import place_in_batch
 from qcodec.rate import side_bits
 
 _LOWEST, _HIGHEST = 1e-4, 1e4  # levels that send one stage and, but for vanishing importance, every stage
@@ -171,24 +172,28 @@ class ImportanceMask(RateAllocator):
     def _train(self, features: Tensor, stages: int, level: float | None) -> Allocation:
         if level is not None:
             raise ValueError(f"level={level} has no meaning in training: leave `level` out or call `eval()` first")
-        ruled, full = self._split(len(features))
+        first, whole = place_in_batch(len(features))
+        of_all = self._ruled(whole)
+        ruled = min(max(of_all - first, 0), len(features))  # here; the first clips of the whole batch are
+        full = len(features) - ruled
         importance = self.importance(features[:ruled])
-        levels = self.training_levels.draw(ruled).to(importance, non_blocking=True)
+        levels = self.training_levels.draw(of_all)[first : first + ruled].to(importance, non_blocking=True)
         mask = leading_mask(importance * levels[:, None] * stages, stages, self.sharpness)
         clips = torch.arange(ruled + full, device=mask.device) < ruled
-        whole = mask.new_ones(full, stages, features.shape[2])
-        rate = torch.cat([importance.mean(1) * ((ruled + full) / ruled), mask.new_zeros(full)])
-        return Allocation(torch.cat([mask, whole]), stages, {"rate": rate}, clips[:, None] * side_bits(stages))
+        ones = mask.new_ones(full, stages, features.shape[2])
+        rate = torch.cat([importance.mean(1) * (whole / of_all), mask.new_zeros(full)])
+        return Allocation(torch.cat([mask, ones]), stages, {"rate": rate}, clips[:, None] * side_bits(stages))
 
-    def _split(self, batch: int) -> tuple[int, int]:
+    def _ruled(self, batch: int) -> int:
+        """Return how many clips of a batch importance rules; the others have full depth."""
         full = int(batch * self.full_share)
         if full == batch or (full == 0 and self.full_share > 0):
             least = math.ceil(1 / self.full_share) if self.full_share else 1
             raise ValueError(
                 f"a batch of {batch} with full_share={self.full_share} has {batch - full} clips ruled by importance "
-                f"and {full} of full depth: give each process {least} clips or more, so that there is one of each"
+                f"and {full} of full depth: give {least} clips or more, so that there is one of each"
             )
-        return batch - full, full
+        return batch - full
 
 
 def _ones(channels: int) -> nn.Parameter:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.codebooks import Codebook, Metric
-from qcodec.quantizers.ranks import from_first_rank
+from qcodec.quantizers.ranks import frames_of_all_ranks, from_first_rank
 
 
 @final
@@ -103,10 +103,10 @@ class KMeansStart(Codebook):
         if self.started:
             return
         frames = self._parts(z.detach()).transpose(2, 3).flatten(0, 2).to(self.vectors().dtype)
-        frames = frames[frames.isfinite().all(1)]
+        frames = frames_of_all_ranks(frames[frames.isfinite().all(1)])
         if self.metric == "cosine":
             frames = F.normalize(frames)
-        if len(frames) == 0:  # the other ranks wait for what the first one sends
+        if len(frames) == 0:
             frames = self.vectors().detach()
         drawn = torch.randperm(len(frames), device=frames.device)
         if len(frames) < self.size:

@@ -33,3 +33,33 @@ def summed_over_ranks(value: Tensor) -> Tensor:
 
     total: Tensor = functional.all_reduce(value)  # type: ignore[no-untyped-call]  # torch ships it without annotations
     return total
+
+
+def place_among_ranks(count: int, device: torch.device) -> tuple[int, int]:
+    """Return how many frames the ranks before this one have, and how many all have together."""
+    if rank_count() == 1:
+        return 0, count
+    counts = torch.zeros(rank_count(), dtype=torch.long, device=device)
+    counts[torch.distributed.get_rank()] = count
+    every = over_ranks(counts).tolist()
+    return sum(every[: torch.distributed.get_rank()]), sum(every)
+
+
+def frames_of_all_ranks(frames: Tensor) -> Tensor:
+    """Return the frames ``(n, d)`` of all ranks, those of the first rank first."""
+    if rank_count() == 1:
+        return frames
+    first, total = place_among_ranks(len(frames), frames.device)
+    every = frames.new_zeros(total, frames.shape[1])
+    every[first : first + len(frames)] = frames
+    return over_ranks(every)
+
+
+def chosen_frames(frames: Tensor, drawn: Tensor, first: int) -> Tensor:
+    """Return the frames ``(K, d)`` of numbers ``(K,)`` in all ranks' frames, of which the rank's begin at ``first``."""
+    if rank_count() == 1:
+        return frames[drawn]
+    own = (drawn >= first) & (drawn < first + len(frames))
+    chosen = frames.new_zeros(len(drawn), frames.shape[1])
+    chosen[own] = frames[drawn[own] - first]
+    return over_ranks(chosen)

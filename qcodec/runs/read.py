@@ -3,6 +3,7 @@
 import csv
 import functools
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -173,9 +174,12 @@ def _rows(path: Path) -> tuple[list[dict[str, float]], int]:
 
 
 def _by_step(rows: list[dict[str, float]]) -> dict[float, dict[str, float]]:
-    """Merge rows of one step, the later one first."""
+    """Merge rows of one step, the later one first; a row whose step is no number is left out, as is such an epoch."""
     merged: dict[float, dict[str, float]] = {}
-    for position, row in enumerate(rows):
+    for position, every in enumerate(rows):
+        row = {name: value for name, value in every.items() if name not in INDEX or math.isfinite(value)}
+        if "step" in every and "step" not in row:
+            continue
         earlier = merged.setdefault(row.get("step", float(position)), {})
         earlier.update(row | {"epoch": earlier["epoch"]} if "epoch" in earlier else row)  # a test counts on the epochs
     return merged

@@ -19,7 +19,7 @@ from qcodec.metrics.base import CodecMetric
 from qcodec.metrics.built_in import built_in
 from qcodec.metrics.window import MetricWindow
 from qcodec.quantizers.rebuild import settings_of
-from qcodec.random_streams import STREAMS, stream_seed
+from qcodec.random_streams import STREAMS, part_of_batch, stream_seed
 from qcodec.runs.schema import RunDescription
 from qcodec.schedules import Exponential, Schedule
 from qcodec.tasks.audio_checks import check_batch, check_parts
@@ -35,8 +35,8 @@ class AudioTask(LightningModule):
     The losses are ``mel`` (multi-scale mel distance), ``waveform`` (mean absolute difference), those that the quantizer
     names and, with an adversary, ``adversarial`` and ``feature_matching``; in each update its discriminator
     learns first. ``global_step`` counts updates. An update whose gradient is not finite is left out, so that weights
-    stay finite; how many were left out is logged. Random numbers of an update come from ``seed``, the rank and the
-    update's number alone, so that a resumed run goes on exactly.
+    stay finite; how many were left out is logged. Random numbers of an update come from ``seed``, its number and the
+    clip's place in the batch of all ranks alone: a resumed run goes on exactly, and two ranks draw what one would.
 
     Logged every ``log_every_n_steps`` updates, as means over these updates and over all ranks: every loss, ``mse`` per
     sample, ``grad_norm`` before clipping, ``skipped_updates`` (a share), the metrics of
@@ -56,9 +56,8 @@ class AudioTask(LightningModule):
         metrics: Further metrics, beside the built-in ones.
         micro_batches: Parts that a batch is computed in, one after the other, for less memory. The update is by the
             mean of their gradients, which is the whole batch's where nothing depends on statistics of the batch;
-            codebooks that learn by what they observe (EMA, k-means start) observe each part on its own, and random
-            numbers are drawn for each. With an adversary the codec decodes every part twice: first for the
-            discriminator, which learns before it.
+            codebooks that learn by what they observe (EMA, k-means start) observe each part on its own. With an
+            adversary the codec decodes every part twice: first for the discriminator, which learns before it.
 
     Raises:
         TypeError: For a class or a dict in place of an object.
@@ -145,7 +144,7 @@ class AudioTask(LightningModule):
             scalars = self._discriminate(adversary, ahead, parts, update) if adversary and ahead else {}
             done, whole = [], audio.new_zeros(())
             for number, part in enumerate(parts):
-                with self._random(update, number):
+                with self._random(update, parts, number):
                     output = self.codec(part)
                     if logged:
                         for tensor in (output.z, output.quantized.z_hat):
@@ -175,7 +174,7 @@ class AudioTask(LightningModule):
         buffers = [(module, name, buffer.clone()) for module, named in own for name, buffer in named]
         decoded = []
         for number, part in enumerate(parts):
-            with torch.no_grad(), self._random(update, number):
+            with torch.no_grad(), self._random(update, parts, number):
                 decoded.append(self.codec(part).audio)
         for module, name, before in buffers:
             setattr(module, name, before)  # what observes may have put another tensor there
@@ -235,11 +234,14 @@ class AudioTask(LightningModule):
         return wrapped[0] if isinstance(wrapped, list) else wrapped
 
     @contextmanager
-    def _random(self, update: int, part: int) -> Iterator[None]:
+    def _random(self, update: int, parts: Sequence[Tensor], number: int) -> Iterator[None]:
+        """Draw for each clip of a part what one process would draw that has the batch of all ranks."""
+        own = sum(map(len, parts))
+        first = self.global_rank * own + sum(map(len, parts[:number]))
         devices = [self.device] if self.device.type == "cuda" else []
-        key = (self.seed, self.global_rank, STREAMS["noise"], update, *([part] if part else []))
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(stream_seed(*key))
+        whole = own * self.trainer.world_size
+        with torch.random.fork_rng(devices), part_of_batch(first, len(parts[number]), whole):
+            torch.manual_seed(stream_seed(self.seed, 0, STREAMS["noise"], update))
             yield
 
     def _log_window(self, outputs: Sequence[AudioOutput]) -> None:

@@ -190,7 +190,7 @@ def test_training_spends_the_bits_on_the_frames_that_need_them():
         (lambda: quantizer_of()(draw(4, D, 5), features=draw(4, 7, 5)), r"shape \(B, 6, T\), not \(4, 7, 5\)"),
         (
             lambda: quantizer_of()(draw(3, D, 5), features=draw(3, C, 5)),
-            "a batch of 3 with full_share=0.25 has 3 clips .* and 0 of full depth: give each process 4 clips or more",
+            "a batch of 3 with full_share=0.25 has 3 clips .* and 0 of full depth: give 4 clips or more",
         ),
         *(
             (lambda v=v: quantizer_of().eval()(draw(1, D, 5), features=draw(1, C, 5), level=v), f"level={v} is no rate")

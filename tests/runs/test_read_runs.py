@@ -126,3 +126,9 @@ def test_runs_of_one_name_cannot_hold_the_same_system() -> None:
     run = Run("x", {"mse": {"a": Series(np.array([1.0]), np.array([[0.1]]))}})
     with pytest.raises(ValueError, match="two runs named x hold mse of a: rename"):
         side_by_side([run, run], "both")
+
+
+def test_a_row_whose_step_is_no_number_is_left_out_and_such_an_epoch_forgotten(tmp_path: Path) -> None:
+    run = read_run(written(tmp_path, "epoch,step,mse/a\n0,10,0.5\n1,nan,0.4\ninf,20,0.3\n2,30,0.2\n"))
+    assert run.metrics["mse"]["a"].steps.tolist() == [10, 20, 30]
+    assert run.updates_per_epoch == 10
