@@ -11,7 +11,7 @@ from torch import Tensor
 
 # The purpose of a stream of random numbers, part of its seed: equal keys of different purposes give different streams.
 STREAMS = {"rotation": 0, "train": 1, "val": 2, "test": 3, "predict": 4, "noise": 5, "weights": 6}
-STREAMS |= {"file": 7, "offset": 8, "level": 9, "phase": 10}
+STREAMS |= {"file": 7, "offset": 8, "level": 9, "phase": 10, "domain": 11}
 
 
 def stream_seed(*key: int) -> int:

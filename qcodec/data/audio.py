@@ -129,7 +129,7 @@ class AudioCrops(LightningDataModule, ABC):
     def _held_out(self, split: str) -> HeldOutLoader:
         ranks = self.trainer.world_size if self.trainer else 1
         crops = -(-self.crops.val_crops // ranks)
-        as_long = self.batch_size * self.crops.duration / self.crops.val_duration
+        as_long = self.batch_size * self.crops.duration / self.crops.seconds(split)
         size = min(crops, max(1, int(_HELD_OUT_BATCH * as_long)))
         return HeldOutLoader(*self._prepared(split), self._plan(size, -(-crops // size)), self.workers)
 
@@ -143,7 +143,7 @@ class AudioCrops(LightningDataModule, ABC):
         return self._sources[split]
 
     def _source(self, split: str) -> tuple[CropSource, AudioReport]:
-        seconds = self.crops.duration if split == "train" else self.crops.val_duration
+        seconds = self.crops.seconds(split)
         floor = Floor(self.crops.floor_lufs, self.crops.tries)
         source = CropSource((), self.sample_rate, seconds, floor, self.transform, self.seed, split)
         index = self._split(split)
@@ -161,7 +161,19 @@ class AudioCrops(LightningDataModule, ABC):
             raise ValueError(self._nothing_for(split, index, usable, seconds))
         report.quiet = False
         budget = int(self.crops.memory_gib * 2**30) if split == "train" else 0  # others have few crops, the same ones
-        return replace(source, files=files, memory=AudioMemory(files, budget)), report
+        domains = self._domains(files) if split == "train" else ()
+        return replace(source, files=files, memory=AudioMemory(files, budget), domains=domains), report
+
+    def _domains(self, files: Sequence[AudioFile]) -> tuple[tuple[float, tuple[AudioFile, ...]], ...]:
+        """Return the usable files of each training folder with its share of the crops."""
+        total, domains = sum(self.subsets.shares.values()), []
+        for name, share in self.subsets.shares.items():
+            folder = self._folder(name)
+            own = tuple(file for file in files if Path(file.path).is_relative_to(folder))
+            if not own:
+                raise ValueError(f"{folder} has no usable file, and a share of {share:g}: leave it out of subsets")
+            domains.append((share / total, own))
+        return tuple(domains)
 
     def _nothing_for(self, split: str, index: AudioIndex, usable: Sequence[AudioFile], seconds: float) -> str:
         count = len(index.files) + len(index.faults)
@@ -170,7 +182,8 @@ class AudioCrops(LightningDataModule, ABC):
                 f"there are 0 files for {split}, with subsets.held_out {self.subsets.held_out:g}: "
                 f"add files to {self.root}, name folders in subsets.{split}, or hold out another share"
             )
-        setting = "duration" if split == "train" or not usable else "val_duration"
+        other = "test_duration" if split == "test" and self.crops.test_duration is not None else "val_duration"
+        setting = "duration" if split == "train" or not usable else other
         return (
             f"none of {count} files for {split} is as long as a crop of {seconds:g} s: give longer ones, or set "
             f"crops.{setting} to less"

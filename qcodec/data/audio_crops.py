@@ -137,6 +137,7 @@ class CropSource(Dataset[CropBatch]):
         seed: Of the random numbers.
         split: Which stream of them: train, val or test.
         memory: Keeps files that have been read.
+        domains: Files with the share of the crops that are drawn from them, which add up to 1; empty for all alike.
     """
 
     files: tuple[AudioFile, ...]
@@ -147,6 +148,7 @@ class CropSource(Dataset[CropBatch]):
     seed: int = 0
     split: str = "train"
     memory: AudioMemory = field(default_factory=AudioMemory)
+    domains: tuple[tuple[float, tuple[AudioFile, ...]], ...] = ()
 
     @property
     def samples(self) -> int:
@@ -211,11 +213,21 @@ class CropSource(Dataset[CropBatch]):
             raise OSError(f"{_FILES_IN_A_ROW} files in a row gave no audio; the last, {fault.path}, {fault.reason}")
 
     def _file(self, draw: _Draw) -> AudioFile:
-        count = len(self.files)
+        files = self._domain(draw.number)
+        count = len(files)
         if draw.swaps:
-            return self.files[int(self._uniform("file", draw.number, draw.swaps) * count)]
-        turn, place = divmod(draw.number, count)
-        return self.files[_order(count, stream_seed(self.seed, STREAMS[self.split], STREAMS["file"], turn))[place]]
+            return files[int(self._uniform("file", draw.number, draw.swaps) * count)]
+        turn, place = divmod(draw.number, count)  # of one domain, other numbers are left out
+        return files[_order(count, stream_seed(self.seed, STREAMS[self.split], STREAMS["file"], turn))[place]]
+
+    def _domain(self, number: int) -> tuple[AudioFile, ...]:
+        """Return the files that a crop is drawn from."""
+        drawn = self._uniform("domain", number) if self.domains else 0.0
+        for share, files in self.domains:
+            if drawn < share:
+                return files
+            drawn -= share
+        return self.domains[-1][1] if self.domains else self.files
 
     def _uniform(self, purpose: str, *key: int) -> float:
         return (stream_seed(self.seed, STREAMS[self.split], STREAMS[purpose], *key) >> 10) / 2**53

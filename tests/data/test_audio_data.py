@@ -1,4 +1,5 @@
 import contextlib
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from qcodec.data.audio import AudioCrops, AudioFolder, LibriTTS
+from qcodec.data.audio_crops import _Draw
 from qcodec.data.audio_settings import Crops, Subsets
 
 
@@ -158,3 +160,62 @@ def test_a_data_set_of_ones_own_says_where_its_subsets_lie(tmp_path):
     data = Split(str(tmp_path), crops=Crops(duration=0.2, val_duration=0.5, val_crops=2), workers=0)
     assert len(data.train_dataloader().source.files) == 1
     assert next(iter(data.val_dataloader())).shape == (2, 1, 8000)
+
+
+def mixture(root, shares, **crops):
+    for name, count in (("speech", 12), ("music", 2)):
+        for number in range(count):
+            write_noise(root / name / f"{name}_{number}.wav", level={"speech": 0.05, "music": 0.2}[name])
+    settings = {"duration": 0.1, "val_duration": 0.3, "val_crops": 4, "updates_per_epoch": 100} | crops
+    subsets = Subsets(train=("speech", "music"), shares=shares, held_out=0.2, max_bad_share=1.0)
+    return AudioFolder(str(root), batch_size=4, subsets=subsets, crops=Crops(**settings), workers=0)
+
+
+def test_domains_are_drawn_from_by_their_shares_whatever_the_number_of_their_files(tmp_path):
+    data = mixture(tmp_path, {"speech": 1.0, "music": 3.0})
+    source, _ = data._prepared("train")
+    numbers = range(4000)
+    drawn = [source._file(_Draw(number)).path for number in numbers]
+    music = [path for path in drawn if "/music/" in path]
+    assert len(music) / len(drawn) == pytest.approx(0.75, abs=0.03)
+    speech = Counter(path for path in drawn if "/speech/" in path)
+    files = [file for file in source.files if "/speech/" in file.path]
+    assert len(speech) == len(files)
+    assert max(speech.values()) < 2 * min(speech.values())
+    other, _ = mixture(tmp_path, {"speech": 1.0, "music": 3.0})._prepared("train")
+    assert [other._file(_Draw(number)).path for number in numbers] == drawn
+    assert all(batch.shape == (4, 1, 1600) for batch in data.train_dataloader())
+
+
+def test_without_shares_crops_are_what_they_were(tmp_path):
+    plain, _ = mixture(tmp_path, {})._prepared("train")
+    first = [plain._file(_Draw(number)).path for number in range(len(plain.files))]
+    assert sorted(first) == sorted(file.path for file in plain.files)
+
+
+def test_a_test_has_crops_of_its_own_length(tmp_path):
+    data = mixture(tmp_path, {}, test_duration=0.8)
+    assert {batch.shape[-1] for batch in data.val_dataloader()} == {4800}
+    assert {batch.shape[-1] for batch in data.test_dataloader()} == {12800}
+    with pytest.raises(ValueError, match=r"crops.test_duration is 0.0: give 0.01 to 3600 s"):
+        Crops(test_duration=0.0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"),
+    [
+        ({"speech": 1.0}, "subsets.shares is of speech, and subsets.train speech, music: name the same folders"),
+        ({"speech": 1.0, "music": 0.0}, r"subsets.shares.music is 0.0: give a number above 0"),
+    ],
+)
+def test_shares_that_make_no_mixture_are_named(tmp_path, shares, told):
+    with pytest.raises(ValueError, match=told):
+        mixture(tmp_path, shares)
+
+
+def test_a_domain_without_a_usable_file_is_named(tmp_path):
+    data = mixture(tmp_path, {"speech": 1.0, "music": 1.0})
+    for number in range(2):
+        write_noise(tmp_path / "music" / f"music_{number}.wav", seconds=0.01)
+    with pytest.raises(ValueError, match="music has no usable file, and a share of 1: leave it out of subsets"):
+        data._prepared("train")
