@@ -4,8 +4,8 @@
     git clone --depth 1 https://github.com/ludlows/PESQ
     python benchmarks/reference_values.py visqol PESQ
 
-The values are those of ViSQOL's `src/include/conformance.h` (number 333), of stereo files mixed down as its program does,
-and of the README of the package `pesq`. Needs the extra `metrics`.
+The values are those of ViSQOL's `src/include/conformance.h` (number 333), of stereo files mixed down as its program
+does, and of the README of the package `pesq`. Needs the extra `metrics`.
 """
 
 import argparse
