@@ -1,13 +1,14 @@
 """Checkpoints that a fit wrote, read as data."""
 
 import zipfile
-import zlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+
+_FOLDER = 0x10  # attribute of a folder in a zip, of which PyTorch writes none
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:
@@ -56,21 +57,23 @@ def check_zip(path: Path) -> None:
 
 def _fault(path: Path) -> str:
     """Return what is wrong with a file, in words after its name; empty for nothing."""
-    if not zipfile.is_zipfile(path):
-        return ""
     try:
+        if not zipfile.is_zipfile(path):
+            return ""
         with zipfile.ZipFile(path) as archive:
             changed = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+            if folder := next((info.filename for info in archive.infolist() if info.external_attr & _FOLDER), None):
+                return f": {folder} is marked as a folder"  # of which PyTorch would read nothing, into memory as it is
+    except Exception as error:  # a damaged archive can fail in any way
         return f" ({error})"
     return "" if changed is None else f": the checksum of {changed} is wrong"
 
 
 def _whole_one(path: Path) -> str:
     """Return what can be given in a damaged file's place: the newest whole one beside it, where there is one."""
-    beside = [each for each in path.parent.glob(f"*{path.suffix}") if each != path and zipfile.is_zipfile(each)]
+    beside = [each for each in path.parent.glob(f"*{path.suffix}") if each != path]
     for other in sorted(beside, key=lambda each: each.stat().st_mtime, reverse=True):
-        if not _fault(other):
+        if not _fault(other) and zipfile.is_zipfile(other):
             return f"{other}, which is whole, or a copy"
     return "an earlier one, or a copy"
 

@@ -84,3 +84,28 @@ def test_in_place_of_a_damaged_checkpoint_the_newest_whole_one_beside_it_is_offe
             os.utime(path, (1000 + number, 1000 + number))
     with pytest.raises(ValueError, match=r"is wrong: give \S+/newer\.ckpt, which is whole, or a copy$"):
         read_checkpoint(tmp_path / "last.ckpt")
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "model.pth"])
+def test_a_byte_of_the_archives_own_table_is_found_where_it_changes_what_is_read(tmp_path, name):
+    """Such as a mark that an entry is a folder, of which PyTorch reads nothing, into memory as it is."""
+    path = tmp_path / name
+    if name == "model.pth":
+        with atomic_write(path) as file:
+            write_model(file, name, ModelFile(codec()))
+    else:
+        torch.save({"state_dict": codec().state_dict(), "global_step": 3}, path)
+    read = read_model if name == "model.pth" else read_checkpoint
+    good, refused = path.read_bytes(), 0
+    table = good.index(b"PK\x01\x02")
+    whole = {key: value.clone() for key, value in codec().state_dict().items()}
+    for place in range(table, table + 46 * 4):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 0x11]) + good[place + 1 :])
+        try:
+            found = read(path)
+        except ValueError:
+            refused += 1
+        else:
+            state = found.codec.state_dict() if name == "model.pth" else found["state_dict"]
+            assert all(torch.equal(state[key], whole[key]) for key in whole), place
+    assert refused > 40

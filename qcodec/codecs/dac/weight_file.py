@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -58,11 +59,10 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
             the way round it.
         OSError: Where the file cannot be opened.
     """
-    check_zip(Path(path))
+    with open(path, "rb"):  # what opens and then fails is damaged
+        check_zip(Path(path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:
         raise ValueError(f"{path} {_why_not(path, error)}") from None
     metadata = content.get("metadata") if isinstance(content, Mapping) else None
@@ -85,13 +85,12 @@ def read_weight_file(path: str | PathLike[str]) -> WeightFile:
 
 
 def _why_not(path: str | PathLike[str], error: Exception) -> str:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith(".data/extern_modules") for name in archive.namelist()):
-                return (
-                    "is a torch.package, which brings code of its own and is not run: if you trust its source, write "
-                    "plain weights with `dac.DAC.load(path).save(new_path, package=False)`"
-                )
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # a damaged one has no names
+        if any(name.endswith(".data/extern_modules") for name in archive.namelist()):
+            return (
+                "is a torch.package, which brings code of its own and is not run: if you trust its source, write "
+                "plain weights with `dac.DAC.load(path).save(new_path, package=False)`"
+            )
     lines = str(error).splitlines() or [""]
     if not isinstance(error, pickle.UnpicklingError) or not any("Unsupported" in line for line in lines):
         return f"is damaged or no weight file ({type(error).__name__}): fetch or write it again"
