@@ -31,8 +31,9 @@ class Table:
         former = next((each for each in (self.part, path) if each.is_file()), None) if resume else None
         self.rows = self._read(former) if former else []
         self._known = {(row["model"], row["file"], row["level"]) for row in self.rows}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.part.write_bytes(self._lines([dict(zip(self.columns, self.columns, strict=True)), *self.rows]))
+        self.part.unlink(missing_ok=True)
+        if self.rows:
+            self._begin()
 
     def misses(self, model: str, file: Path, levels: Sequence[Level]) -> list[Level]:
         """Return those levels of which there is no row yet."""
@@ -47,13 +48,21 @@ class Table:
         row |= {name: f"{value:.6g}" for name, value in numbers.items()} | {"nominal_kbps": nominal} | values
         row["delay"] = str(found.quality.delay)
         row["notes"] = "; ".join(f"{name} {reason}" for name, reason in found.quality.notes.items())
+        if not self.rows:
+            self._begin()
         self.rows.append(row)
         with self.part.open("ab") as file:
             file.write(self._lines([row]))
 
     def close(self) -> None:
         """Put the whole table in place."""
+        if not self.rows:
+            self._begin()
         self.part.replace(self.path)
+
+    def _begin(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.part.write_bytes(self._lines([dict(zip(self.columns, self.columns, strict=True)), *self.rows]))
 
     def _lines(self, rows: Sequence[Mapping[str, str]]) -> bytes:
         text = io.StringIO()
