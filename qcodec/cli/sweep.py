@@ -27,11 +27,13 @@ def sweep(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments)
 
+    from qcodec.runs.recipes import SWEEP_FILE, recipes_folder
     from qcodec.sweeps.settings import read_sweep
 
-    wanted = read_sweep(options.sweep)
-    folder: Path = options.output or Path("sweeps") / options.sweep.stem
-    _claim(options.sweep, folder)
+    path = options.sweep if options.sweep.is_file() else recipes_folder().parent / options.sweep
+    wanted = read_sweep(path if path.is_file() else options.sweep)
+    folder: Path = options.output or Path("sweeps") / path.name.removesuffix(SWEEP_FILE).removesuffix(".yaml")
+    _claim(path, folder)
     try:
         from qcodec.sweeps.study import open_study, work, write_table
     except ImportError as error:

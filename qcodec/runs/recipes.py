@@ -3,6 +3,8 @@
 import difflib
 from pathlib import Path
 
+SWEEP_FILE = ".sweep.yaml"  # what the names of sweeps beside the recipes end in
+
 
 def recipes_folder() -> Path:
     """Return the folder of the recipes: within the package when installed, beside it in a checkout."""
@@ -14,7 +16,8 @@ def recipes_folder() -> Path:
 def all_recipes() -> dict[str, Path]:
     """Return the path of every recipe by its short name, such as ``surrogate/quickstart``."""
     folder = recipes_folder()
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+    paths = [path for path in sorted(folder.rglob("*.yaml")) if not path.name.endswith(SWEEP_FILE)]
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
 
 
 def short_name(path: Path) -> str:

@@ -48,7 +48,8 @@ class Sweep:
         direction: Whether less of it is better.
         sampler: How settings are chosen.
         trials: Number of them; ``None`` for all of a grid.
-        seeds: Of ``seed_everything``, each a fit of its own; empty for one fit a trial, which may have several seeds.
+        seeds: Of ``seed_everything`` and of the model's and the data's own ``seed``, each a fit of its own; empty for
+            one fit a trial, which may have several seeds.
     """
 
     config: tuple[str, ...]

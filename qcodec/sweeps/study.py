@@ -5,7 +5,8 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from qcodec.runs.sweep_table import COLUMNS, write_sweep_table
 from qcodec.sweeps.settings import Axis, Sweep
 from qcodec.sweeps.trial import FitError, run_trial, trial_folder
 
-_RETRIES = 3
+_RETRIES, _TO_BEGIN = 3, 60.0  # times that a trial is begun again, and seconds to its first sign of life
 
 
 def open_study(sweep: Sweep, name: str, storage: str, heartbeat: int = 30) -> Study:
@@ -73,6 +74,7 @@ def work(sweep: Sweep, base: Mapping[str, Any], study: Study, folder: Path, paus
     """
 
     def objective(trial: Trial) -> float:
+        _sign_of_life(study, trial)
         chosen = {axis.setting: _suggested(trial, axis) for axis in sweep.axes}
         first = RetryHeartbeatStaleTrialCallback.retried_trial_number(study.trials[trial.number])
         number = trial.number if first is None else first
@@ -92,9 +94,27 @@ def work(sweep: Sweep, base: Mapping[str, Any], study: Study, folder: Path, paus
             if next_step == "wait":
                 time.sleep(pause)
                 optuna.storages.fail_stale_trials(study)
+                _take_back_what_never_began(study)
             else:
                 study.optimize(objective, n_trials=1, catch=(FitError,))
                 write_table(sweep, study, folder)
+
+
+def _sign_of_life(study: Study, trial: Trial) -> None:
+    """Give the first heartbeat at once: Optuna's thread may be slow, and a trial without one is never taken over."""
+    storage: Any = study._storage
+    with suppress(AttributeError):  # of a storage without heartbeats
+        storage.record_heartbeat(trial._trial_id)
+    trial.set_user_attr("began", True)
+
+
+def _take_back_what_never_began(study: Study) -> None:
+    """Begin anew those trials whose worker was killed between taking one and its first sign of life."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        waited = datetime.now() - (trial.datetime_start or datetime.now())
+        if "began" not in trial.user_attrs and waited.total_seconds() > _TO_BEGIN:
+            study.tell(trial.number, state=TrialState.FAIL)
+            RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)(study, trial)
 
 
 def _next_step(sweep: Sweep, study: Study) -> Literal["take", "wait", "end"]:

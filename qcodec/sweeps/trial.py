@@ -55,7 +55,7 @@ def run_trial(sweep: Sweep, base: Mapping[str, Any], settings: Mapping[str, Any]
     lost: list[bool] = []
     for number, seed in enumerate(sweep.seeds or (None,)):
         run_dir = folder / str(number)
-        whole = recipe if seed is None else recipe | {"seed_everything": seed}
+        whole = recipe if seed is None else _seeded(recipe, seed)
         with atomic_write(folder / f"{number}.yaml") as file:
             file.write(yaml.safe_dump(whole, sort_keys=False).encode())
         _fit(folder / f"{number}.yaml", run_dir)
@@ -64,6 +64,16 @@ def run_trial(sweep: Sweep, base: Mapping[str, Any], settings: Mapping[str, Any]
         values += found
         lost += diverged
     return Outcome(float(np.median(values)), 2 * sum(lost) > len(lost))
+
+
+def _seeded(recipe: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Return a recipe with another seed, also where its model and data have one of their own."""
+    changed = {**recipe, "seed_everything": seed}
+    for part in ("model", "data"):
+        settings = changed.get(part)
+        if isinstance(settings, Mapping) and "seed" in (settings.get("init_args") or {}):
+            changed[part] = {**settings, "init_args": {**settings["init_args"], "seed": seed}}
+    return changed
 
 
 def _fit(recipe: Path, run_dir: Path) -> None:

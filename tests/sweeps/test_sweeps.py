@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 
 from qcodec.cli import main
 from qcodec.figures.parallel import parallel
+from qcodec.runs.recipes import SWEEP_FILE, all_recipes, recipes_folder
 from qcodec.runs.schema import RunDescription, write_description
 from qcodec.runs.sweep_table import read_sweep_table, runs_of_sweep
 from qcodec.sweeps.settings import read_sweep, with_settings
 from qcodec.sweeps.study import open_study, work
-from qcodec.sweeps.trial import FitError
+from qcodec.sweeps.trial import FitError, _seeded
 
 GRID = {
     "config": "some/recipe",
@@ -97,6 +98,18 @@ def test_seeds_are_fits_of_their_own_and_the_value_their_median(tmp_path, fits):
     assert len(runs_of_sweep(tmp_path / "out")) == 3
 
 
+def test_a_seed_is_that_of_model_and_data_too_where_they_have_one():
+    recipe = {
+        "model": {"init_args": {"seed": 0, "clip": 1}},
+        "data": {"init_args": {"root": "D"}},
+        "seed_everything": 0,
+    }
+    changed = _seeded(recipe, 7)
+    assert changed["model"]["init_args"] == {"seed": 7, "clip": 1}
+    assert (changed["data"], changed["seed_everything"]) == (recipe["data"], 7)
+    assert recipe["model"]["init_args"]["seed"] == 0
+
+
 def test_a_search_makes_as_many_trials_as_it_is_told_within_its_ranges(tmp_path, fits):
     search = {"model.rate": {"from": 0.001, "to": 10.0, "log": True}, "model.size": {"from": 1, "to": 3}}
     table = run(written(tmp_path, search=search, trials=12, direction="maximize"), tmp_path / "out")
@@ -154,6 +167,16 @@ def test_the_trial_of_a_killed_worker_is_taken_over_into_its_folder(tmp_path, fi
     assert time.monotonic() - begun < 60
     assert [row["ended"] for row in table.rows] == [""]
     assert [place.name for place in (tmp_path / "out" / "trials").iterdir()] == ["000 rate=0.1"]
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage:UserWarning")  # that it is asked for by hand
+def test_a_trial_that_was_taken_and_never_begun_is_begun_by_another(tmp_path, fits, monkeypatch):
+    path = written(tmp_path, search={"model.rate": [0.1]})
+    (tmp_path / "out").mkdir()
+    lost = open_study(read_sweep(path), "s", f"sqlite:///{tmp_path}/out/sweep.db", heartbeat=1)
+    lost.ask()  # and its worker dies
+    monkeypatch.setattr("qcodec.sweeps.study._TO_BEGIN", 0.2)
+    assert run(path, tmp_path / "out").values() == [0.2]
 
 
 @pytest.mark.parametrize(
@@ -271,3 +294,12 @@ def test_parallel_coordinates_have_a_line_for_each_trial_and_places_for_words():
     assert {text.get_text() for text in figure.axes[0].texts} >= {"a", "b", "1.0e-4", "0.1"}
     with pytest.raises(ValueError, match="there is no trial to draw"):
         parallel({}, np.empty(0), metric="mse", lower=True)
+
+
+def test_the_sweeps_that_come_with_the_package_lead_to_settings_that_there_are():
+    files = sorted(recipes_folder().rglob(f"*{SWEEP_FILE}"))
+    assert files
+    for path in files:
+        sweep = read_sweep(path)
+        assert all(name in all_recipes() for name in sweep.config)
+        assert path.stem not in {Path(name).name for name in all_recipes()}
