@@ -176,7 +176,7 @@ def test_a_trial_that_was_taken_and_never_begun_is_begun_by_another(tmp_path, fi
     lost = open_study(read_sweep(path), "s", f"sqlite:///{tmp_path}/out/sweep.db", heartbeat=1)
     lost.ask()  # and its worker dies
     monkeypatch.setattr("qcodec.sweeps.study._TO_BEGIN", 0.2)
-    assert run(path, tmp_path / "out").values() == [0.2]
+    assert run(path, tmp_path / "out").values() == [0.4]
 
 
 @pytest.mark.parametrize(
