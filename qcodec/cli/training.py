@@ -191,7 +191,7 @@ class RunFolderCLI(LightningCLI):
             plugins.append(CheckpointFiles())
         try:
             return super().instantiate_trainer(logger=loggers, callbacks=callbacks, plugins=plugins, **kwargs)
-        except RuntimeError as error:  # of an environment that Lightning does not take, such as SLURM_NTASKS alone
+        except (RuntimeError, TypeError) as error:  # of what Lightning does not take, such as SLURM_NTASKS alone
             hint = ": unset SLURM_NTASKS outside of a job of several tasks" if "ntasks" in str(error) else ""
             raise ValueError(f"{str(error).rstrip('.')}{hint}") from error
 

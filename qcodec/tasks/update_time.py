@@ -49,4 +49,4 @@ class _Updates:
 
 def _ratio(system: _Updates, plain: _Updates) -> float:
     ratios = [system.seconds() / plain.seconds() for _ in range(_ROUNDS)]
-    return float(np.median(ratios[2:]))
+    return round(float(np.median(ratios[2:])), 3)

@@ -27,6 +27,7 @@ def error_of(capsys, *words):
         ("model.init_args.systems.sq_mste.losses.commitment=.nan", "losses.commitment is nan"),
         ("model.init_args.systems.sq_mste.losses.others={a: -2}", "losses.a is -2.0"),
         ("model.init_args.divergence_ma_e=-1", "divergence_ma_e is -1.0: give a limit above 0"),
+        ("trainer.devices=-1", "should be an int > 0"),
     ],
 )
 def test_a_setting_that_no_machine_or_task_can_use_is_named(capsys, setting, message):
