@@ -10,6 +10,7 @@ from statistics import median
 import pytest
 import yaml
 
+from qcodec.rate import gaussian_source
 from qcodec.report.leaderboard import END, START, markdown
 from qcodec.report.leaderboard_entry import read_entries
 from qcodec.runs.grids import expand_grids
@@ -145,3 +146,47 @@ def test_the_table_of_the_papers_systems_and_each_mean_beside_its_sentences_are_
     said = re.findall(r"[\d.e-]+ ± [\d.e-]*\d", text.partition("<!-- end -->")[2])
     assert said
     assert set(said) <= known
+
+
+def test_what_is_said_of_the_leaderboard_is_in_its_entries():
+    folder = ROOT / "recipes/leaderboard"
+    text = (folder / "README.md").read_text(encoding="utf-8").partition("## What it says so far")[2].partition("## ")[0]
+    text = " ".join(text.split())
+    entries = {entry.name: entry for entry in read_entries(folder / "entries")}
+    solved = {
+        name: [value is not None and value < 1e-4 for value in e.values["hard_mse"]] for name, e in entries.items()
+    }
+    often = {name for name, each in solved.items() if 2 * sum(each) >= len(each)}
+    best = ("dithered_mste", "sq_gumbel", "sq_st_gumbel")
+    assert "Six entries solve the task at half of their seeds or more" in text
+    assert often == {*best, *(f"{name}_cl" for name in best)}
+    assert "No other entry solves it at more than 2 of 5" in text
+    assert max(sum(each) / len(each) for name, each in solved.items() if name not in often) <= 0.4
+    source = entries["sq_ste"]
+    assert "0.0295, where many stop, is the variance of one value in thirty" in text
+    assert says("0.0295", gaussian_variance() / source.data["init_args"]["source"]["init_args"]["features"])
+    stays = [
+        x for name in ("sq_ste_cl", "dithered_ste_cl", "sq_stochastic_cl") for x in entries[name].values["hard_mse"]
+    ]
+    assert "stays at 0.125 to 0.15" in text
+    assert min(stays) > 0.1235
+    assert max(stays) < 0.15
+    for name in ("sq_ste", "dithered_ste", "sq_stochastic", "sq_na_det"):
+        assert None not in entries[name].diverged_at
+    uniform = entries["sq_uniform"].values
+    told = re.search(
+        r"training MSE of ([\d.]+) or less and a hard one of ([\d.]+) to ([\d.]+): .*MA-E (\d+) to (\d+)", text
+    )
+    assert max(uniform["mse"]) <= float(told[1])
+    for shown, value in zip(told.groups()[1:], (*ends(uniform["hard_mse"]), *ends(uniform["ma_e"])), strict=True):
+        assert says(shown, value)
+    assert says("0.08", median(entries["sq_uniform_cl"].values["hard_mse"]))
+
+
+def ends(values):
+    return min(values), max(values)
+
+
+def gaussian_variance():
+    value, probability = gaussian_source(4)
+    return float((probability * value.square()).sum())
