@@ -139,21 +139,42 @@ def drawing_from(streams: BatchStreams) -> Iterator[None]:
         _current.reset(token)
 
 
-_part: ContextVar[tuple[int, int, int] | None] = ContextVar("part", default=None)
+@dataclass
+class _Part:
+    """Entries of a batch in one process, and the states of the random numbers that all processes have in common."""
+
+    first: int
+    own: int
+    whole: int
+    states: dict[torch.device, Tensor]
+
+
+_part: ContextVar[_Part | None] = ContextVar("part", default=None)
 
 
 @contextmanager
-def part_of_batch(first: int, own: int, whole: int) -> Iterator[None]:
+def part_of_batch(first: int, own: int, whole: int, seed: int, own_seed: int) -> Iterator[None]:
     """Return a context in which a process has some entries of a batch, of which others have the rest.
 
-    What is drawn in it for these entries is what one process would draw for them that has the whole batch.
+    What ``own_part``, ``normal_like`` and ``uniform_like`` draw in it for these entries is what one process would draw
+    for them that has the whole batch and PyTorch's generators seeded with ``seed``. All else that is drawn depends on
+    ``own_seed``, so that processes do not repeat each other's numbers. With the whole batch here, only ``seed`` counts.
 
     Args:
         first: Number of the first entry in the whole batch.
         own: Number of entries here.
         whole: Number of all.
+        seed: Of what the processes have in common.
+        own_seed: Of what is this one's.
     """
-    token = _part.set((first, own, whole))
+    torch.manual_seed(seed)
+    if own == whole:
+        yield
+        return
+    on_gpu = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # PyTorch ships it without annotations
+    devices = [torch.device("cpu"), *[torch.device("cuda")] * on_gpu]
+    token = _part.set(_Part(first, own, whole, {device: _state(device) for device in devices}))
+    torch.manual_seed(own_seed)
     try:
         yield
     finally:
@@ -162,20 +183,44 @@ def part_of_batch(first: int, own: int, whole: int) -> Iterator[None]:
 
 def place_in_batch(entries: int) -> tuple[int, int]:
     """Return the number of the first of some entries in the whole batch, and that of all; by default they are all."""
-    first, own, whole = _part.get() or (0, entries, entries)
-    return (first, whole) if own == entries else (0, entries)
+    part = _part.get()
+    return (part.first, part.whole) if part and part.own == entries else (0, entries)
 
 
 def own_part(draw: Callable[[int], Tensor], entries: int) -> Tensor:
-    """Draw for the whole batch, and return what is of the entries here.
+    """Draw for the whole batch, by PyTorch's generators, and return what is of the entries here.
 
     Example:
-        >>> with part_of_batch(first=2, own=2, whole=4):
+        >>> with part_of_batch(first=2, own=2, whole=4, seed=0, own_seed=1):
         ...     own_part(torch.arange, 2)
         tensor([2, 3])
     """
-    first, whole = place_in_batch(entries)
-    return draw(whole)[first : first + entries]
+    part = _part.get()
+    if part is None:
+        return draw(entries)
+    before = {device: _state(device) for device in part.states}
+    for device, state in part.states.items():
+        _set_state(device, state)
+    try:
+        drawn = draw(part.whole if part.own == entries else entries)
+    finally:
+        for device, state in before.items():
+            part.states[device] = _state(device)
+            _set_state(device, state)
+    return drawn[part.first : part.first + entries] if part.own == entries else drawn
+
+
+def in_common(draw: Callable[[], Tensor]) -> Tensor:
+    """Return what is drawn, the same in every process of a batch."""
+    return own_part(lambda _: draw(), -1)
+
+
+def _state(device: torch.device) -> Tensor:
+    return torch.get_rng_state() if device.type == "cpu" else torch.cuda.get_rng_state(device)
+
+
+def _set_state(device: torch.device, state: Tensor) -> None:
+    torch.set_rng_state(state) if device.type == "cpu" else torch.cuda.set_rng_state(state, device)
 
 
 def normal_like(x: Tensor) -> Tensor:
@@ -194,7 +239,12 @@ def normal_like(x: Tensor) -> Tensor:
         return streams.normal(x.shape, x.dtype)
     if _part.get() is None:
         return torch.randn_like(x)
-    return own_part(lambda n: torch.randn(n, *x.shape[1:], dtype=x.dtype, device=x.device), len(x))
+    layout = sorted(range(x.dim()), key=x.stride, reverse=True)  # in whose order numbers are drawn, as above
+
+    def draw(entries: int) -> Tensor:
+        return torch.empty_permuted((entries, *x.shape[1:]), layout, dtype=x.dtype, device=x.device).normal_()
+
+    return own_part(draw, len(x))
 
 
 def uniform_like(x: Tensor, shape: Sequence[int]) -> Tensor:

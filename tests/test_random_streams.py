@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from qcodec.random_streams import BatchStreams, drawing_from, normal_like, stream_seed, uniform_like
+from qcodec.random_streams import BatchStreams, drawing_from, normal_like, part_of_batch, stream_seed, uniform_like
 
 
 def drawn(streams, *kinds):
@@ -63,3 +63,27 @@ def test_a_batch_of_another_size_is_named():
         streams.normal((3, 4))
     with pytest.raises(ValueError, match="3 seeds for 2 entries"):
         streams.start([1, 2, 3])
+
+
+def test_parts_of_a_batch_draw_what_the_whole_does_and_all_else_apart():
+    x = torch.empty(6, 3)
+    with torch.random.fork_rng(devices=[]):
+        with part_of_batch(0, 6, 6, seed=5, own_seed=1):
+            whole = normal_like(x), uniform_like(x, (6, 2)), normal_like(x.view(6, 1, 3).mT)
+        parts, others = [], []
+        for first, own in ((0, 2), (2, 1), (3, 3)):
+            with part_of_batch(first, own, 6, seed=5, own_seed=10 + first):
+                part, numbers = x[first : first + own], [normal_like(x[first : first + own])]
+                others.append(torch.rand(4))  # of a module that knows nothing of parts, in between
+                parts.append((*numbers, uniform_like(part, (own, 2)), normal_like(part.view(own, 1, 3).mT)))
+    for number, drawn in enumerate(whole):
+        assert torch.equal(torch.cat([part[number] for part in parts]), drawn)
+    assert len({tuple(each.tolist()) for each in others}) == 3
+
+
+def test_what_is_drawn_for_another_number_of_entries_is_the_same_in_every_part():
+    drawn = []
+    for first in (0, 2):
+        with torch.random.fork_rng(devices=[]), part_of_batch(first, 2, 4, seed=5, own_seed=first):
+            drawn.append(uniform_like(torch.empty(1), (7,)))
+    assert torch.equal(*drawn)

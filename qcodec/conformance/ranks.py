@@ -11,7 +11,7 @@ from torch import Tensor, distributed, multiprocessing
 from torch.nn import Module
 from torch.nn.utils import clip_grad_norm_
 
-from qcodec.conformance.question import Ask, BrokenError, Case
+from qcodec.conformance.question import Ask, BrokenError, Case, NotAskedError
 from qcodec.random_streams import part_of_batch
 
 _RANKS, _UPDATES, _RATE = 2, 20, 0.05
@@ -20,6 +20,8 @@ _RANKS, _UPDATES, _RATE = 2, 20, 0.05
 def two_ranks(case: Case) -> str:
     """Two ranks with half a batch each learn as one process does with all of it, for 20 updates."""
     z = case.embedding()
+    if _draws_apart(case, z):
+        raise NotAskedError("it draws random numbers, but not by qcodec.random_streams: each rank has its own")
     quantizer = case.quantizer()
     with tempfile.TemporaryDirectory() as folder:
         torch.save((quantizer, z, case.features_of(z)), Path(folder, "start"))
@@ -42,12 +44,22 @@ def two_ranks(case: Case) -> str:
 QUESTIONS: tuple[Ask, ...] = (two_ranks,)
 
 
+def _draws_apart(case: Case, z: Tensor) -> bool:
+    """Return whether what it draws for half the batch depends on more than what all ranks have in common."""
+    outputs = []
+    for own_seed in (1, 2):
+        with torch.random.fork_rng(devices=[]):
+            quantizer = case.quantizer()
+            with part_of_batch(0, len(z) // _RANKS, len(z), seed=0, own_seed=own_seed):
+                outputs.append(case.output(quantizer, z.chunk(_RANKS)[0]))
+    return any(not torch.equal(getattr(outputs[0], name), getattr(outputs[1], name)) for name in ("z_hat", "bits"))
+
+
 def _learn(quantizer: Module, z: Tensor, features: Tensor, first: int, whole: int) -> list[dict[str, Tensor]]:
     """Train it by a mean over entries, and over ranks; return its state and gradients after each update."""
     history = []
     for update in range(_UPDATES):
-        torch.manual_seed(update)
-        with part_of_batch(first, len(z), whole):
+        with part_of_batch(first, len(z), whole, seed=update, own_seed=1000 + first):
             output = quantizer(z.roll(update, dims=2), features=features.roll(update, dims=2), level=None)
         loss = output.z_hat.square().mean() + sum(loss.mean() for loss in output.losses.values())
         if loss.requires_grad:

@@ -14,7 +14,7 @@ from qcodec.layers.weight_norm import WeightNormConv, full_precision
 from qcodec.quantizers.allocators import Allocation, RateAllocator, check_least
 from qcodec.quantizers.levels import LevelSampler, UniformLevels
 from qcodec.quantizers.receptive_field import ReceptiveField
-from qcodec.random_streams import place_in_batch
+from qcodec.random_streams import own_part, place_in_batch
 from qcodec.rate import side_bits
 
 _LOWEST, _HIGHEST = 1e-4, 1e4  # levels that send one stage and, but for vanishing importance, every stage
@@ -177,7 +177,11 @@ class ImportanceMask(RateAllocator):
         ruled = min(max(of_all - first, 0), len(features))  # here; the first clips of the whole batch are
         full = len(features) - ruled
         importance = self.importance(features[:ruled])
-        levels = self.training_levels.draw(of_all)[first : first + ruled].to(importance, non_blocking=True)
+
+        def draw(clips: int) -> Tensor:
+            return nn.functional.pad(self.training_levels.draw(of_all), (0, clips - of_all))
+
+        levels = own_part(draw, len(features))[:ruled].to(importance, non_blocking=True)
         mask = leading_mask(importance * levels[:, None] * stages, stages, self.sharpness)
         clips = torch.arange(ruled + full, device=mask.device) < ruled
         ones = mask.new_ones(full, stages, features.shape[2])

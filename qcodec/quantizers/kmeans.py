@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from qcodec.quantizers.checks import check_is
 from qcodec.quantizers.codebooks import Codebook, Metric
 from qcodec.quantizers.ranks import frames_of_all_ranks, from_first_rank
+from qcodec.random_streams import in_common
 
 
 @final
@@ -108,9 +109,9 @@ class KMeansStart(Codebook):
             frames = F.normalize(frames)
         if len(frames) == 0:
             frames = self.vectors().detach()
-        drawn = torch.randperm(len(frames), device=frames.device)
+        drawn = in_common(lambda: torch.randperm(len(frames), device=frames.device))
         if len(frames) < self.size:
-            drawn = torch.randint(len(frames), (self.size,), device=frames.device)
+            drawn = in_common(lambda: torch.randint(len(frames), (self.size,), device=frames.device))
         points, counts = k_means(frames, frames[drawn[: self.size]], self.iterations, self.metric)
         self.place(from_first_rank(points), from_first_rank(counts))
 

@@ -12,7 +12,7 @@ from qcodec.quantizers.codebooks import Codebook
 from qcodec.quantizers.diveq import frame_error
 from qcodec.quantizers.frame import check_channels
 from qcodec.quantizers.receptive_field import ReceptiveField
-from qcodec.random_streams import normal_like
+from qcodec.random_streams import in_common, normal_like
 from qcodec.rate import code_bits
 
 
@@ -65,7 +65,7 @@ class SFDiVeQ(Quantizer):
         points = self.codebook.vectors()
         wide = z.to(torch.promote_types(z.dtype, points.dtype))
         if self.training:
-            position = torch.rand(len(points) - 1, 1, dtype=points.dtype, device=points.device)
+            position = in_common(lambda: torch.rand(len(points) - 1, 1, dtype=points.dtype, device=points.device))
             between = (points[:-1].lerp(points[1:], position)).detach()
             codes = torch.cdist(wide.detach().mT, between).argmin(-1)
             share = position[codes].mT

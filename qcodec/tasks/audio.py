@@ -237,11 +237,11 @@ class AudioTask(LightningModule):
     def _random(self, update: int, parts: Sequence[Tensor], number: int) -> Iterator[None]:
         """Draw for each clip of a part what one process would draw that has the batch of all ranks."""
         own = sum(map(len, parts))
-        first = self.global_rank * own + sum(map(len, parts[:number]))
+        first, whole = self.global_rank * own + sum(map(len, parts[:number])), own * self.trainer.world_size
         devices = [self.device] if self.device.type == "cuda" else []
-        whole = own * self.trainer.world_size
-        with torch.random.fork_rng(devices), part_of_batch(first, len(parts[number]), whole):
-            torch.manual_seed(stream_seed(self.seed, 0, STREAMS["noise"], update))
+        common = stream_seed(self.seed, 0, STREAMS["noise"], update)
+        here = stream_seed(self.seed, self.global_rank, STREAMS["noise"], update, number)
+        with torch.random.fork_rng(devices), part_of_batch(first, len(parts[number]), whole, common, here):
             yield
 
     def _log_window(self, outputs: Sequence[AudioOutput]) -> None:
