@@ -146,6 +146,7 @@ class _Part:
     first: int
     own: int
     whole: int
+    last: bool
     states: dict[torch.device, Tensor]
 
 
@@ -153,7 +154,7 @@ _part: ContextVar[_Part | None] = ContextVar("part", default=None)
 
 
 @contextmanager
-def part_of_batch(first: int, own: int, whole: int, seed: int, own_seed: int) -> Iterator[None]:
+def part_of_batch(first: int, own: int, whole: int, seed: int, own_seed: int, *, last: bool = True) -> Iterator[None]:
     """Return a context in which a process has some entries of a batch, of which others have the rest.
 
     What ``own_part``, ``normal_like`` and ``uniform_like`` draw in it for these entries is what one process would draw
@@ -166,6 +167,7 @@ def part_of_batch(first: int, own: int, whole: int, seed: int, own_seed: int) ->
         whole: Number of all.
         seed: Of what the processes have in common.
         own_seed: Of what is this one's.
+        last: Whether the process has no further part of the batch, so that what counts updates counts one.
     """
     torch.manual_seed(seed)
     if own == whole:
@@ -173,12 +175,18 @@ def part_of_batch(first: int, own: int, whole: int, seed: int, own_seed: int) ->
         return
     on_gpu = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # PyTorch ships it without annotations
     devices = [torch.device("cpu"), *[torch.device("cuda")] * on_gpu]
-    token = _part.set(_Part(first, own, whole, {device: _state(device) for device in devices}))
+    token = _part.set(_Part(first, own, whole, last, {device: _state(device) for device in devices}))
     torch.manual_seed(own_seed)
     try:
         yield
     finally:
         _part.reset(token)
+
+
+def ends_update() -> bool:
+    """Return whether a call in training is the last of an update: all but those for parts of a batch are."""
+    part = _part.get()
+    return part is None or part.last
 
 
 def place_in_batch(entries: int) -> tuple[int, int]:

@@ -36,7 +36,7 @@ LAYERS = {
     "sweeps": {"atomic_write", "runs"},
     "dashboards": {"runs"},
     "conformance": {"codecs", "quantizers", "random_streams"},
-    "evaluation": {"audio", "bitstream", "losses", "rate", "runs"},
+    "evaluation": {"atomic_write", "audio", "bitstream", "losses", "rate", "runs"},
     "report": {"atomic_write", "figures", "runs"},
     "cli": {
         "atomic_write", "audio", "bitstream", "callbacks", "codecs", "conformance", "dashboards", "data", "evaluation",

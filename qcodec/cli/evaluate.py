@@ -52,6 +52,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         levels = list(codec.levels(options.points))
         if table is None:
             table = Table(options.output / "evaluation.csv", [metric.name for metric in metrics], options.resume)
+        table.identify(source.name, source.identity(codec))
         tasks = [(path, missing) for path in files if (missing := table.misses(source.name, path, levels))]
         count = sum(len(missing) for _, missing in tasks)
         steps = measured(codec, partial(source.open, options, rate), tasks, options.metrics, options.workers)

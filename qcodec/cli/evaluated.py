@@ -41,6 +41,14 @@ class Source:
             return OwnCodec(open_model(argparse.Namespace(**vars(options) | {"checkpoint": Path(self.words)})))
         return Anchor(self.words, sample_rate) if self.kind == "anchor" else _codec(self.words)
 
+    def identity(self, codec: FileCodec) -> str:
+        """Return what a measurement of it depends on: its words, its rate, and its file as it stands."""
+        path = Path(self.words.rpartition("=")[2])
+        path = path / "checkpoints/last.ckpt" if (path / "checkpoints/last.ckpt").is_file() else path
+        stands = path.stat() if path.exists() else None
+        of_file = f", {stands.st_size} bytes of {stands.st_mtime_ns}" if stands else ""
+        return f"{self.kind} {self.words} at {codec.sample_rate} Hz{of_file}"
+
 
 def sources(checkpoints: Sequence[Path], codecs: Sequence[str], anchors: Sequence[str]) -> list[Source]:
     """Return what is to be measured, models first, under names that differ.

@@ -4,9 +4,11 @@ import argparse
 import contextlib
 import io
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,24 +28,46 @@ def sweep(arguments: Sequence[str]) -> None:
         ValueError: For a file that is no sweep, another sweep in the folder, or a package that is missing.
     """
     options = _parser().parse_args(arguments)
+    with _ended_by_sigterm():
+        _run(options, arguments)
 
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end what was begun, instead of this process alone."""
+
+    def end(*_: Any) -> None:
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGTERM, end) if threading.current_thread() is threading.main_thread() else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _run(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     from qcodec.runs.recipes import SWEEP_FILE, recipes_folder
     from qcodec.sweeps.settings import read_sweep
 
     path = options.sweep if options.sweep.is_file() else recipes_folder().parent / options.sweep
     wanted = read_sweep(path if path.is_file() else options.sweep)
     folder: Path = options.output or Path("sweeps") / path.name.removesuffix(SWEEP_FILE).removesuffix(".yaml")
-    _claim(path, folder)
+    _check_claim(path, folder)
     try:
         from qcodec.sweeps.study import open_study, work, write_table
     except ImportError as error:
         raise ValueError(f"sweeps need Optuna ({error}): pip install 'qcodec[sweep]'") from None
     base = _base(wanted, folder)
+    if not (folder / "sweep.yaml").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / "sweep.yaml")
     storage = options.storage or f"sqlite:///{folder.resolve()}/sweep.db"
     study = open_study(wanted, options.name or folder.resolve().name, storage, options.heartbeat)
-    if options.cluster:
+    if options.cluster and not options.part:
         _on_cluster(arguments, options, folder)
-    elif options.workers > 1:
+    elif options.workers > 1 and not options.part:
         _beside(arguments, options.workers)
     else:
         work(wanted, base, study, folder)
@@ -70,14 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _claim(path: Path, folder: Path) -> None:
-    """Keep the sweep's file in its folder, which another sweep must not share."""
+def _check_claim(path: Path, folder: Path) -> None:
+    """Refuse the folder of another sweep."""
     kept = folder / "sweep.yaml"
     if kept.is_file() and kept.read_bytes() != path.read_bytes():
         raise ValueError(f"{folder} is another sweep's, or this one's before it was changed: choose another --output")
-    if not kept.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, kept)
 
 
 def _base(wanted: "Sweep", folder: Path) -> dict[str, Any]:
@@ -89,11 +110,12 @@ def _base(wanted: "Sweep", folder: Path) -> dict[str, Any]:
     from qcodec.sweeps.settings import with_settings
 
     kept = folder / "base.yaml"
-    if not kept.is_file():
+    if not (kept.is_file() and (folder / "sweep.yaml").is_file()):
         text = io.StringIO()
         words = [word for recipe in wanted.config for word in ("--config", recipe)]
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
             train("fit", [*words, "--print_config"])
+        folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(kept) as file:
             file.write(text.getvalue().encode())
     base: dict[str, Any] = yaml.safe_load(kept.read_text(encoding="utf-8"))
@@ -110,6 +132,8 @@ def _beside(arguments: Sequence[str], workers: int) -> None:
     except BaseException:
         for process in processes:
             process.terminate()
+        for process in processes:
+            process.wait()
         raise
     if all(ended):
         raise ValueError(f"every worker ended with an error (status {ended[0]}): it stands above")
@@ -123,8 +147,7 @@ def _on_cluster(arguments: Sequence[str], options: argparse.Namespace, folder: P
     executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=options.cluster)
     pairs = dict(word.partition("=")[::2] for word in options.job)
     executor.update_parameters(**{key: int(value) if value.isdecimal() else value for key, value in pairs.items()})
-    own = [word for word in arguments if word not in ("--cluster", options.cluster, "--job", *options.job)]
-    command = [sys.executable, "-m", "qcodec", "sweep", *own, "--workers", "1", "--part"]
+    command = [sys.executable, "-m", "qcodec", "sweep", *arguments, "--workers", "1", "--part"]
     with executor.batch():
         jobs = [executor.submit(subprocess.run, command, check=True) for _ in range(options.workers)]
     print(f"{options.workers} jobs, whose words are in {folder / 'jobs'}", flush=True)

@@ -16,8 +16,18 @@ _MOST_NAMES = 12
 
 def draw(table: SweepTable) -> Figure:
     """Draw a sweep's trials: an axis for each setting, and the value that they came to on the last."""
-    columns = {name.rpartition(".")[2]: [row[name] for row in table.rows] for name in table.settings}
+    columns = {_short(name, table.settings): [row[name] for row in table.rows] for name in table.settings}
     return parallel(columns, np.array(table.values()), metric=table.metric, lower=table.direction == "minimize")
+
+
+def _short(name: str, names: Sequence[str]) -> str:
+    """Return the last parts of a dotted name that tell it from the others."""
+    parts = name.split(".")
+    for count in range(1, len(parts)):
+        last = ".".join(parts[-count:])
+        if sum(other == name or other.endswith(f".{last}") for other in names) == 1:
+            return last
+    return name
 
 
 @style.styled

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from qcodec.quantizers.base import Quantizer, QuantizerOutput, QuantizerWrapper, check_embedding
-from qcodec.random_streams import normal_like
+from qcodec.random_streams import ends_update, normal_like
 
 
 @final
@@ -52,6 +52,6 @@ class AnnealedDither(QuantizerWrapper):
             check_embedding(z, "AnnealedDither")
             left = (1 - self.done / self.updates).clamp_min(0)
             z = z + normal_like(z) * (self.std * left).to(z.dtype)
-            self.done += 1
+            self.done += ends_update()
         output: QuantizerOutput = self.quantizer(z, features=features, level=level)
         return output

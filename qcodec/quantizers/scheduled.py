@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from qcodec.random_streams import ends_update
 from qcodec.schedules import Schedule
 
 
@@ -47,6 +48,6 @@ class Scheduled(nn.Module):
 
     @final
     def count_update(self) -> None:
-        """Count a call in training."""
+        """Count a call in training, the parts of a batch as one."""
         if self.scheduled:
-            self.updates_done += 1
+            self.updates_done += ends_update()

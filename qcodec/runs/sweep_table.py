@@ -67,8 +67,9 @@ def read_sweep_table(folder: Path) -> SweepTable:
 
 
 def runs_of_sweep(folder: Path) -> list[Path]:
-    """Return the run folders of a sweep's trials that ended, in their order."""
-    places = [folder / row["folder"] for row in read_sweep_table(folder).rows if row["folder"]]
+    """Return the run folders of a sweep's trials that ended and logged something, in their order."""
+    rows = [row for row in read_sweep_table(folder).rows if row["ended"] in ("", "diverged") and row["folder"]]
+    places = [folder / row["folder"] for row in rows]
     return [
         run for place in dict.fromkeys(places) for run in sorted(place.glob("[0-9]*/")) if (run / "run.json").is_file()
     ]

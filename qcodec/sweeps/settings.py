@@ -116,9 +116,15 @@ def _sweep(content: Any) -> Sweep:
 
 def _axis(setting: str, values: Any) -> Axis:
     if isinstance(values, Sequence) and not isinstance(values, str) and values:
-        return Axis(setting, {_named(value): value for value in values})
+        names = [_named(value) for value in values]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{setting} has {twice} twice: give its values names, as a mapping of name to value")
+        return Axis(setting, dict(zip(names, values, strict=True)))
+    if isinstance(values, Mapping) and "class_path" in values:
+        raise ValueError(f"{setting} is one class: give a list, or values by name")
     if isinstance(values, Mapping) and {"from", "to"} <= set(values) <= {"from", "to", "log"}:
-        low, high, log = values["from"], values["to"], bool(values.get("log"))
+        low, high, log = _number(values["from"]), _number(values["to"]), bool(values.get("log"))
         numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (low, high))
         if not numbers or not low < high or (log and not low > 0):
             raise ValueError(f"{setting} from {low} to {high} is no range: let it rise, above 0 where log is true")
@@ -128,6 +134,14 @@ def _axis(setting: str, values: Any) -> Axis:
     raise ValueError(
         f"{setting} needs a list of values, values by name, or a range: {{from: 1e-4, to: 1e-2, log: true}}"
     )
+
+
+def _number(value: Any) -> Any:
+    """Return what YAML takes for a word, such as 1e-4, as a number where it is one."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _named(value: Any) -> str:

@@ -1,16 +1,18 @@
 """Trials of a sweep from a storage that several workers share, by Optuna."""
 
 import itertools
+import threading
 import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from filelock import FileLock
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
@@ -52,12 +54,24 @@ def open_study(sweep: Sweep, name: str, storage: str, heartbeat: int = 30) -> St
             )  # fmt: skip
         except (SQLAlchemyError, ImportError, ValueError) as error:
             raise ValueError(f"the storage {storage} cannot be opened: {' '.join(str(error).split())[:300]}") from None
+    known = study.user_attrs.get("sweep")
+    if known not in (None, repr(sweep)):
+        raise ValueError(f"the storage has another sweep as study {name!r}: give this one another --name")
+    study.set_user_attr("sweep", repr(sweep))
     if sweep.sampler == "grid":
         names = [axis.setting for axis in sweep.axes]
+        there = [_asked(t) for t in study.get_trials(deepcopy=False) if _has_ended(t) or not t.state.is_finished()]
         points = itertools.product(*(axis.choices or {} for axis in sweep.axes))
         for point in itertools.islice(points, sweep.trials):
-            study.enqueue_trial(dict(zip(names, point, strict=True)), skip_if_exists=True)
+            asked = dict(zip(names, point, strict=True))
+            if asked not in there:
+                study.enqueue_trial(asked)
     return study
+
+
+def _asked(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what a trial is to try, also where it has not begun."""
+    return dict(trial.params or trial.system_attrs.get("fixed_params") or {})
 
 
 def work(sweep: Sweep, base: Mapping[str, Any], study: Study, folder: Path, pause: float = 5.0) -> None:
@@ -72,39 +86,72 @@ def work(sweep: Sweep, base: Mapping[str, Any], study: Study, folder: Path, paus
         folder: Of the sweep.
         pause: Seconds between two looks at what others do.
     """
-
-    def objective(trial: Trial) -> float:
-        _sign_of_life(study, trial)
-        chosen = {axis.setting: _suggested(trial, axis) for axis in sweep.axes}
-        first = RetryHeartbeatStaleTrialCallback.retried_trial_number(study.trials[trial.number])
-        number = trial.number if first is None else first
-        place = trial_folder(folder, number, {name: word for name, (word, _) in chosen.items()})
-        trial.set_user_attr("folder", str(place.relative_to(folder)))
-        try:
-            outcome = run_trial(sweep, base, {name: value for name, (_, value) in chosen.items()}, place)
-        except FitError as error:
-            trial.set_user_attr("error", str(error))
-            raise
-        if outcome.diverged:
-            raise optuna.TrialPruned
-        return outcome.value
-
+    taking = FileLock(folder / ".take")  # SQLite would give one trial to two workers that ask at once
     with _quiet():
-        while (next_step := _next_step(sweep, study)) != "end":
-            if next_step == "wait":
+        while True:
+            with taking:
+                next_step = _next_step(sweep, study)
+                trial = study.ask() if next_step == "take" else None
+                if trial is not None:
+                    _sign_of_life(study, trial)
+            if trial is not None:
+                _run(sweep, base, study, trial, folder)
+                write_table(sweep, study, folder)
+            elif next_step == "end":
+                return
+            else:
                 time.sleep(pause)
                 optuna.storages.fail_stale_trials(study)
                 _take_back_what_never_began(study)
-            else:
-                study.optimize(objective, n_trials=1, catch=(FitError,))
-                write_table(sweep, study, folder)
+
+
+def _run(sweep: Sweep, base: Mapping[str, Any], study: Study, trial: Trial, folder: Path) -> None:
+    """Run a trial that was taken and tell what came of it; one that is stopped is there for others to go on with."""
+    chosen = {axis.setting: _suggested(trial, axis) for axis in sweep.axes}
+    first = RetryHeartbeatStaleTrialCallback.retried_trial_number(study.trials[trial.number])
+    number = trial.number if first is None else first
+    place = trial_folder(folder, number, {name: word for name, (word, _) in chosen.items()})
+    trial.set_user_attr("folder", str(place.relative_to(folder)))
+    try:
+        with _alive(study, trial):
+            outcome = run_trial(sweep, base, {name: value for name, (_, value) in chosen.items()}, place)
+    except FitError as error:
+        trial.set_user_attr("error", str(error))
+        study.tell(trial, state=TrialState.FAIL)
+    except BaseException:  # such as Ctrl-C
+        study.tell(trial, state=TrialState.FAIL)
+        RetryHeartbeatStaleTrialCallback()(study, study.trials[trial.number])
+        raise
+    else:
+        if outcome.diverged:
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, outcome.value)
+
+
+@contextmanager
+def _alive(study: Study, trial: Trial) -> Iterator[None]:
+    """Give signs of life while a trial runs."""
+    storage: Any = study._storage
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(storage.get_heartbeat_interval()):
+            storage.record_heartbeat(trial._trial_id)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _sign_of_life(study: Study, trial: Trial) -> None:
-    """Give the first heartbeat at once: Optuna's thread may be slow, and a trial without one is never taken over."""
+    """Give the first heartbeat at once: a trial without one is never taken over."""
     storage: Any = study._storage
-    with suppress(AttributeError):  # of a storage without heartbeats
-        storage.record_heartbeat(trial._trial_id)
+    storage.record_heartbeat(trial._trial_id)
     trial.set_user_attr("began", True)
 
 
@@ -140,6 +187,7 @@ def _quiet() -> Iterator[None]:
     """Leave out what Optuna says of heartbeats, which it has called experimental since 2021."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used", UserWarning)  # they are ours
         yield
 
 

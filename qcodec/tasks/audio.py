@@ -1,5 +1,6 @@
 """Trains an audio codec."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -170,14 +171,14 @@ class AudioTask(LightningModule):
 
     def _without_learning(self, parts: Sequence[Tensor], update: int) -> list[Tensor]:
         """Return what the codec will decode in an update, while it learns nothing, not even from what it observes."""
-        own = [(module, module.named_buffers(recurse=False)) for module in self.codec.modules()]
-        buffers = [(module, name, buffer.clone()) for module, named in own for name, buffer in named]
-        decoded = []
-        for number, part in enumerate(parts):
-            with torch.no_grad(), self._random(update, parts, number):
-                decoded.append(self.codec(part).audio)
-        for module, name, before in buffers:
-            setattr(module, name, before)  # what observes may have put another tensor there
+        quantizer, decoded = self.codec.quantizer, []
+        self.codec.quantizer = copy.deepcopy(quantizer)  # which learns and counts in its place
+        try:
+            for number, part in enumerate(parts):
+                with torch.no_grad(), self._random(update, parts, number):
+                    decoded.append(self.codec(part).audio)
+        finally:
+            self.codec.quantizer = quantizer
         return decoded
 
     def _losses(self, output: AudioOutput, audio: Tensor) -> dict[str, Tensor]:
@@ -241,7 +242,8 @@ class AudioTask(LightningModule):
         devices = [self.device] if self.device.type == "cuda" else []
         common = stream_seed(self.seed, 0, STREAMS["noise"], update)
         here = stream_seed(self.seed, self.global_rank, STREAMS["noise"], update, number)
-        with torch.random.fork_rng(devices), part_of_batch(first, len(parts[number]), whole, common, here):
+        last = number == len(parts) - 1
+        with torch.random.fork_rng(devices), part_of_batch(first, len(parts[number]), whole, common, here, last=last):
             yield
 
     def _log_window(self, outputs: Sequence[AudioOutput]) -> None:

@@ -127,6 +127,16 @@ def test_what_was_measured_before_an_error_is_kept_and_taken_up(recording, tmp_p
     assert "has other columns: give the same --metrics" in capsys.readouterr().err
 
 
+def test_rows_that_another_codec_left_under_a_name_are_measured_again(recording, tmp_path):
+    words = ["evaluate", "in", "--metrics", "si_sdr", "--codecs"]
+    assert main([*words, "eight_bit_codec.EightBit=5"]) == 0
+    assert main([*words, "eight_bit_codec.EightBit=8", "--resume"]) == 0
+    rows = table(tmp_path / "evaluation/evaluation.csv")
+    assert [row["level"] for row in rows] == ["2", "8"]
+    assert main([*words, "eight_bit_codec.EightBit=8", "--resume"]) == 0
+    assert table(tmp_path / "evaluation/evaluation.csv") == rows
+
+
 def _twice(path):
     """Return a decoder that may be called for the two levels of one file alone."""
     from eight_bit_codec import EightBit

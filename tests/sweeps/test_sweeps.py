@@ -20,6 +20,7 @@ from qcodec.figures.parallel import parallel
 from qcodec.runs.recipes import SWEEP_FILE, all_recipes, recipes_folder
 from qcodec.runs.schema import RunDescription, write_description
 from qcodec.runs.sweep_table import read_sweep_table, runs_of_sweep
+from qcodec.sweeps import trial as sweep_trial
 from qcodec.sweeps.settings import read_sweep, with_settings
 from qcodec.sweeps.study import open_study, work
 from qcodec.sweeps.trial import FitError, _seeded
@@ -33,6 +34,7 @@ GRID = {
     },
     "metric": "hard_mse/ste",
 }
+ONE_CLASS = {"class_path": "x.C", "init_args": {"rate": 1}}
 BASE = {"trainer": {"max_epochs": 9}, "model": {"rate": 1.0, "kind": {"class_path": "a.Zero"}}}
 
 
@@ -192,6 +194,8 @@ def test_a_trial_that_was_taken_and_never_begun_is_begun_by_another(tmp_path, fi
         ({"search": {"a": {"from": 0, "to": 1, "log": True}}}, "above 0 where log is true"),
         ({"search": {"a": {"from": 0, "to": 1}}}, "sampler tpe needs a number of trials"),
         ({"search": {"a": {"from": 0, "to": 1}}, "sampler": "grid"}, "a is a range, which no grid has"),
+        ({"search": {"a": [ONE_CLASS, ONE_CLASS]}}, "a has C twice: give its values names"),
+        ({"search": {"a": ONE_CLASS}}, "a is one class: give a list, or values by name"),
         ({"sampler": "best"}, "sampler 'best': choose of grid, random, tpe"),
         ({"direction": "up"}, "direction 'up': choose of minimize, maximize"),
         ({"trials": 0}, "trials 0 must be 1 or more"),
@@ -202,6 +206,51 @@ def test_what_is_no_sweep_is_told_with_the_key(tmp_path, changed, told, capsys):
     assert main(["sweep", str(written(tmp_path, **changed))]) == 1
     assert told in capsys.readouterr().err
     assert not (tmp_path / "sweeps").exists()
+
+
+def test_a_number_that_yaml_takes_for_a_word_is_one(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("config: r\nsearch: {a: {from: 1e-4, to: 1e-2, log: true}}\nmetric: m\ntrials: 1\n")
+    (axis,) = read_sweep(path).axes
+    assert (axis.low, axis.high, axis.log) == (1e-4, 1e-2, True)
+
+
+def test_a_trial_that_is_stopped_goes_on_in_its_folder(tmp_path, fits, monkeypatch):
+    path, fit = written(tmp_path, search={"model.rate": [0.1, 0.2]}), sweep_trial._fit
+    stopped = []
+
+    def stop(recipe, run_dir):
+        if not stopped:
+            stopped.append(run_dir)
+            raise KeyboardInterrupt
+        fit(recipe, run_dir)
+
+    monkeypatch.setattr("qcodec.sweeps.trial._fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(path, tmp_path / "out")
+    table = run(path, tmp_path / "out")
+    assert sorted(table.values()) == [0.4, 0.8]
+    assert {row["folder"] for row in table.rows} == {"trials/000 rate=0.1", "trials/001 rate=0.2"}
+
+
+def test_a_fit_that_logged_nothing_is_a_failed_trial_and_the_report_leaves_it_out(tmp_path, fits, monkeypatch):
+    path, fit = written(tmp_path, search={"model.rate": [0.1, 0.2]}), sweep_trial._fit
+
+    def silent(recipe, run_dir):
+        fit(recipe, run_dir)
+        if "0.1" in str(run_dir):
+            (run_dir / "metrics.csv").unlink()
+
+    monkeypatch.setattr("qcodec.sweeps.trial._fit", silent)
+    table = run(path, tmp_path / "out")
+    assert ["holds no values" in row["ended"] for row in table.rows] == [True, False]
+    assert main(["report", "out"]) == 0
+
+
+def test_a_study_of_another_sweep_is_refused(tmp_path, fits):
+    run(written(tmp_path), tmp_path / "out")
+    with pytest.raises(ValueError, match="the storage has another sweep as study 's': give this one another --name"):
+        run(written(tmp_path, metric="mse/ste"), tmp_path / "out")
 
 
 def test_a_setting_that_leads_nowhere_is_told_before_any_fit(tmp_path, fits, monkeypatch, capsys):

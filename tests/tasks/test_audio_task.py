@@ -9,7 +9,17 @@ from audio_runs import LOSSES, Noise, Peak, adversary, batch, fit, make_codec, m
 from lightning import Trainer
 from lightning.pytorch.plugins import MixedPrecision
 
-from qcodec import STE, AllCodebooks, EMACodebook, Identity, NoiseApproximation, VectorQuantizer
+from qcodec import (
+    STE,
+    AllCodebooks,
+    AnnealedDither,
+    EMACodebook,
+    Identity,
+    KMeansStart,
+    NoiseApproximation,
+    ScalarQuantizer,
+    VectorQuantizer,
+)
 from qcodec.callbacks.metrics_csv import MetricsCSV
 from qcodec.codecs.dac.codec import DacCodec
 from qcodec.data.audio import AudioFolder
@@ -349,17 +359,26 @@ def test_a_batch_in_parts_trains_as_the_whole_batch_does(tmp_path, parts, agains
             assert float(other[0][name]) == pytest.approx(float(value), rel=1e-3, abs=1e-6), name
 
 
-def test_a_codebook_observes_each_part_once_also_where_the_discriminator_looks_first():
+@pytest.mark.parametrize("start", [lambda codebook: codebook, KMeansStart])
+def test_a_codebook_observes_each_part_once_also_where_the_discriminator_looks_first(start):
     ended = []
     for further in ({}, {"adversary": adversary()}):
         torch.manual_seed(0)
-        quantizer = VectorQuantizer(EMACodebook(16, 16, decay=0.5))
+        quantizer = VectorQuantizer(start(EMACodebook(16, 16, decay=0.5)))
         codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8)
         task = make_task(LossWeights(mel=15.0, commitment=0.25), codec, micro_batches=3, **further)
         fit(task, updates=3)
         ended.append(task.codec.state_dict())
     for name, value in ended[0].items():
         torch.testing.assert_close(ended[1][name], value, msg=name)
+
+
+def test_what_follows_a_schedule_counts_an_update_once_whatever_the_number_of_parts():
+    quantizer = AnnealedDither(ScalarQuantizer(), std=0.3, updates=10)
+    codec = DacCodec(quantizer, encoder_dim=4, encoder_rates=(2, 5), decoder_dim=8)
+    task = make_task(LossWeights(mel=15.0, commitment=0.25), codec, micro_batches=3)
+    fit(task, updates=2)
+    assert task.codec.quantizer.done == 2
 
 
 def test_no_part_is_refused():
