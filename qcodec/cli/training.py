@@ -1,6 +1,7 @@
 """The commands ``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with run folders and grids."""
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentError, get_loader, set_loader
 from lightning import LightningDataModule, LightningModule, Trainer
@@ -249,6 +251,9 @@ def _check_trainer(trainer: Any) -> None:
             f"trainer.precision {trainer.precision} would hold the weights in that type, too coarse to train them or "
             "for no gain: bf16-mixed computes in it and keeps them in float32"
         )
+    most = max(16, 4 * (os.cpu_count() or 1))
+    if isinstance(trainer.devices, int) and trainer.devices > most and not torch.cuda.is_available():
+        raise ValueError(f"trainer.devices {trainer.devices} would start as many processes: give {most} or fewer here")
     if trainer.accumulate_grad_batches != 1:
         raise ValueError(
             f"trainer.accumulate_grad_batches {trainer.accumulate_grad_batches}: a task here makes one update of each "

@@ -1,12 +1,14 @@
 """Settings beyond any machine or any sense end in one line, and soon."""
 
 import pytest
+import torch
 from audio_files import write_noise
 
 from qcodec.cli import main
 from qcodec.data.audio_settings import Crops
 from qcodec.losses.weights import LossWeights
 
+WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="a machine with GPUs has a limit of its own")
 FAST = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=1"]
 
 
@@ -28,6 +30,7 @@ def error_of(capsys, *words):
         ("model.init_args.systems.sq_mste.losses.others={a: -2}", "losses.a is -2.0"),
         ("model.init_args.divergence_ma_e=-1", "divergence_ma_e is -1.0: give a limit above 0"),
         ("trainer.devices=-1", "should be an int > 0"),
+        pytest.param("trainer.devices=2000", "2000 would start as many processes", marks=WITHOUT_GPU),
     ],
 )
 def test_a_setting_that_no_machine_or_task_can_use_is_named(capsys, setting, message):
