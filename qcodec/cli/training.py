@@ -252,7 +252,8 @@ def _check_trainer(trainer: Any) -> None:
             "for no gain: bf16-mixed computes in it and keeps them in float32"
         )
     most = max(16, 4 * (os.cpu_count() or 1))
-    if isinstance(trainer.devices, int) and trainer.devices > most and not torch.cuda.is_available():
+    devices = str(trainer.devices)
+    if devices.isdecimal() and int(devices) > most and not torch.cuda.is_available():
         raise ValueError(f"trainer.devices {trainer.devices} would start as many processes: give {most} or fewer here")
     if trainer.accumulate_grad_batches != 1:
         raise ValueError(
