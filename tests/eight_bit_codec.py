@@ -9,8 +9,10 @@ import qcodec
 class EightBit(qcodec.FileCodec):
     """Samples in some bits each, eight if nothing is said, in a byte each."""
 
+    rate = 16000
+
     def __init__(self, bits="8"):
-        self.sample_rate, self.bits = 16000, int(bits)
+        self.sample_rate, self.bits = self.rate, int(bits)
 
     def levels(self, most):
         return (2, self.bits)

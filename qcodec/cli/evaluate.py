@@ -48,7 +48,10 @@ def evaluate(arguments: Sequence[str]) -> None:
     rate, table = 0, None
     for source in wanted:
         codec = source.open(options, rate)
-        rate = rate or codec.sample_rate
+        if not rate:
+            rate = codec.sample_rate
+            for anchor in (other for other in wanted if other.kind == "anchor"):
+                anchor.open(options, rate)  # which refuses a rate that it has not, before anything is measured
         levels = list(codec.levels(options.points))
         if table is None:
             table = Table(options.output / "evaluation.csv", [metric.name for metric in metrics], options.resume)

@@ -31,13 +31,14 @@ class Anchor(FileCodec):
         sample_rate: Of the audio, in Hz.
 
     Raises:
-        ValueError: For a name that is no anchor.
+        ValueError: For a name that is no anchor, or a rate that it has not.
     """
 
     def __init__(self, name: str, sample_rate: int) -> None:
         if name not in ANCHORS:
             raise ValueError(f"{name!r} is no anchor: choose of {', '.join(ANCHORS)}")
         self.name, self.sample_rate = name, sample_rate
+        next(self.encode(torch.zeros(1, sample_rate // 10), self.levels(1)))
 
     def levels(self, most: int) -> Sequence[Level]:
         """Return the compression levels, highest rate first."""

@@ -158,12 +158,14 @@ def _twice(path):
         (["--codecs", "snac=nowhere"], "give its weights, such as snac=PATH"),
         (["--codecs", "opus"], "choose of dac, encodec, snac, or a class such as my_module.MyCodec"),
         (["--codecs", "eight_bit_codec.Sixteen"], "choose of dac, encodec, snac, or a class"),
+        (["--codecs", "eight_bit_codec.EightBit", "--anchors", "opus"], "opus of 11025 Hz cannot be written"),
         (["--codecs", "io.StringIO"], "StringIO is no qcodec.FileCodec"),
         ([], "there is no codec to measure: give --checkpoint or --codecs"),
         (["--codecs", "eight_bit_codec.EightBit", "--workers", "-1"], "--workers -1: give a number of processes"),
     ],
 )
-def test_what_is_no_codec_is_refused_with_the_remedy(words, told, recording, tmp_path, capsys):
+def test_what_is_no_codec_is_refused_with_the_remedy(words, told, recording, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("eight_bit_codec.EightBit.rate", 11025)
     assert main(["evaluate", "in", *words]) == 1
     assert told in capsys.readouterr().err
     assert not (tmp_path / "evaluation").exists()
