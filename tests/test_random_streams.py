@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from qcodec import NoiseApproximation, ScalarQuantizer
 from qcodec.random_streams import BatchStreams, drawing_from, normal_like, part_of_batch, stream_seed, uniform_like
 
 
@@ -87,3 +88,16 @@ def test_what_is_drawn_for_another_number_of_entries_is_the_same_in_every_part()
         with torch.random.fork_rng(devices=[]), part_of_batch(first, 2, 4, seed=5, own_seed=first):
             drawn.append(uniform_like(torch.empty(1), (7,)))
     assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("draw", ["tensor", "sample"])
+@pytest.mark.parametrize("own", [1, 2])
+def test_noise_of_one_draw_for_all_clips_is_the_same_in_parts_of_one_clip(draw, own):
+    z = torch.randn(4, 3, 20, generator=torch.Generator().manual_seed(0))
+    quantizer = ScalarQuantizer(estimator=NoiseApproximation(draw=draw))
+    with torch.random.fork_rng(devices=[]):
+        with part_of_batch(0, 4, 4, seed=5, own_seed=0):
+            whole = quantizer(z).z_hat
+        for first in range(0, 4, own):
+            with part_of_batch(first, own, 4, seed=5, own_seed=1 + first):
+                torch.testing.assert_close(quantizer(z[first : first + own]).z_hat, whole[first : first + own])

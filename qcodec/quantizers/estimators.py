@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
+import torch
 from torch import Tensor, nn
 
 from qcodec.functional import modified_straight_through, noise_approximation, straight_through
 from qcodec.quantizers.codebooks import Codebook
 from qcodec.quantizers.rebuild import Rebuildable
-from qcodec.random_streams import normal_like, uniform_like
+from qcodec.random_streams import in_common, normal_like, uniform_like
 
 Scope = Literal["tensor", "sample", "channel", "frame"]
 _DIMS: dict[str, tuple[int, ...]] = {"tensor": (0, 1, 2), "sample": (1, 2), "channel": (2,), "frame": (1,)}
@@ -207,7 +208,11 @@ class _NoiseEstimator(GradientEstimator, ABC):
     def _gain(self, z: Tensor) -> Tensor:
         shape = [1 if d in self.draw_dims else n for d, n in enumerate(z.shape)]
         low, high = self.enr_db
-        level = low + (high - low) * uniform_like(z, shape)
+        if 0 in self.draw_dims:  # one draw for all clips, wherever they are
+            drawn = in_common(lambda: torch.rand(*shape, dtype=z.dtype, device=z.device))
+        else:
+            drawn = uniform_like(z, shape)
+        level = low + (high - low) * drawn
         if self.reading == "relative":
             return 10 ** (-level / 20)
         return 10 ** (level / 20) / z.detach().std(self.dims, keepdim=True)

@@ -67,6 +67,7 @@ def test_without_noise_diveqs_gradient_of_the_embedding_is_that_of_mste_with_one
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0])
 def test_gumbel_softmax_is_torchs_for_the_same_noise(monkeypatch, temperature):
+    torch.manual_seed(0)
     codebook, z = LearnedCodebook(20, 4, "euclidean"), draw(2, 4, 30)
     estimator = GumbelSoftmax(temperature, sharpness=0.7)
     torch.manual_seed(5)
