@@ -1,6 +1,7 @@
 """The command ``leaderboard``."""
 
 import argparse
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -57,5 +58,5 @@ def built(systems: Mapping[str, Mapping[str, Any]]) -> "dict[str, System]":
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--systems", type=dict[str, System])
-    made: dict[str, System] = parser.instantiate(parser.parse_object({"systems": dict(systems)})).systems
+    made: dict[str, System] = parser.instantiate(parser.parse_object({"systems": copy.deepcopy(dict(systems))})).systems
     return made

@@ -192,5 +192,10 @@ def test_the_time_of_a_system_is_told_by_that_of_the_plainest(monkeypatch):
 
     monkeypatch.setattr(update_time._Updates, "seconds", seconds)
     product = {"class_path": "qcodec.product_vq", "init_args": {"dim": 30, "groups": 15, "codebook": CODEBOOK}}
+    layered = {"class_path": "qcodec.LayeredQuantizer", "init_args": {"before": [{"class_path": "qcodec.LayerNorm"}]}}
+    layered["init_args"]["quantizer"] = SYSTEM["quantizer"]
+    told = json.dumps(layered)
+    assert built({"layered": {"quantizer": layered}})
+    assert json.dumps(layered) == told  # settings stay as they are
     systems = {"plain": SYSTEM, "product": {"quantizer": product, "losses": {"codebook": 1.0}}}
     assert update_time.relative_times(built(systems)) == {"plain": 1.0, "product": 3.0}
