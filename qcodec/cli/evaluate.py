@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qcodec.audio.folder import AUDIO_SUFFIXES
 from qcodec.cli.file_batch import find_sources
-from qcodec.cli.model import MODEL_HELP, add_device_arguments, find_users_modules
+from qcodec.cli.model import MODEL_HELP, add_device_arguments
 
 if TYPE_CHECKING:
     from qcodec.evaluation.table import Row
@@ -42,10 +42,9 @@ def evaluate(arguments: Sequence[str]) -> None:
     from qcodec.evaluation.table import Table
     from qcodec.evaluation.work import chosen, measured
 
-    find_users_modules()
     metrics = chosen(options.metrics)
     wanted = sources(options.checkpoint, options.codecs, options.anchors)
-    rate, table = 0, None
+    table, rate = Table(options.output / "evaluation.csv", [metric.name for metric in metrics], options.resume), 0
     for source in wanted:
         codec = source.open(options, rate)
         if not rate:
@@ -53,16 +52,12 @@ def evaluate(arguments: Sequence[str]) -> None:
             for anchor in (other for other in wanted if other.kind == "anchor"):
                 anchor.open(options, rate)  # which refuses a rate that it has not, before anything is measured
         levels = list(codec.levels(options.points))
-        if table is None:
-            table = Table(options.output / "evaluation.csv", [metric.name for metric in metrics], options.resume)
         table.identify(source.name, source.identity(codec))
         tasks = [(path, missing) for path in files if (missing := table.misses(source.name, path, levels))]
         count = sum(len(missing) for _, missing in tasks)
         steps = measured(codec, partial(source.open, options, rate), tasks, options.metrics, options.workers)
         for found in tqdm(steps, source.name, count, disable=None):
             table.add(source.name, found)
-    if table is None:
-        return
     table.close()
     print(", ".join(str(path) for path in (table.path, *_draw(options.output, table.rows))))
 

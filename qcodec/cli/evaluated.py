@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from qcodec.cli.model import open_model
+from qcodec.cli.model import find_users_modules, open_model
 from qcodec.evaluation.anchors import ANCHORS, Anchor
 from qcodec.evaluation.file_codec import FileCodec
 from qcodec.evaluation.own import OwnCodec
@@ -90,6 +90,7 @@ def _codec(words: str) -> FileCodec:
         if not equals or not Path(argument).exists():
             raise ValueError(f"--codecs {words}: give its weights, such as {name}=PATH")
         return PEERS[name](Path(argument))
+    find_users_modules()
     module, _, of_module = name.rpartition(".")
     try:
         kind: Any = getattr(import_module(module), of_module)

@@ -32,11 +32,11 @@ class Table:
         )  # fmt: skip
         former = next((each for each in (self.part, path) if each.is_file()), None) if resume else None
         self.rows = self._read(former) if former else []
-        self._identities: dict[str, str] = {}
+        self._names, self._begun = path.with_name("codecs.json"), False
+        self._identities: dict[str, str] = (
+            json.loads(self._names.read_text(encoding="utf-8")) if self._names.is_file() else {}
+        )
         self._known = {(row["model"], row["file"], row["level"]) for row in self.rows}
-        self.part.unlink(missing_ok=True)
-        if self.rows:
-            self._begin()
 
     def identify(self, model: str, identity: str) -> None:
         """Say which codec a name stands for; rows that another one left under it are dropped.
@@ -45,14 +45,13 @@ class Table:
             model: The name.
             identity: In words, with all that its rows depend on.
         """
-        path = self.path.with_name("codecs.json")
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if known.get(model) != identity:
-            self.rows = [row for row in self.rows if row["model"] != model]
-            self._known = {key for key in self._known if key[0] != model}
-            if self.part.is_file():
-                self._begin()
+        if self._identities.get(model) == identity:
+            return
         self._identities[model] = identity
+        self.rows = [row for row in self.rows if row["model"] != model]
+        self._known = {key for key in self._known if key[0] != model}
+        if self._begun:
+            self._begin()
 
     def misses(self, model: str, file: Path, levels: Sequence[Level]) -> list[Level]:
         """Return those levels of which there is no row yet."""
@@ -67,29 +66,26 @@ class Table:
         row |= {name: f"{value:.6g}" for name, value in numbers.items()} | {"nominal_kbps": nominal} | values
         row["delay"] = str(found.quality.delay)
         row["notes"] = "; ".join(f"{name} {reason}" for name, reason in found.quality.notes.items())
-        if not self.part.is_file():
+        if not self._begun:
             self._begin()
         self.rows.append(row)
-        self._keep_identities()
         with self.part.open("ab") as file:
             file.write(self._lines([row]))
 
     def close(self) -> None:
         """Put the whole table in place."""
-        if not self.rows:
+        if not self._begun:
             self._begin()
         self.part.replace(self.path)
 
     def _begin(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.part.write_bytes(self._lines([dict(zip(self.columns, self.columns, strict=True)), *self.rows]))
-        self._keep_identities()
-
-    def _keep_identities(self) -> None:
-        path = self.path.with_name("codecs.json")
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        with atomic_write(path) as file:
-            file.write((json.dumps({**known, **self._identities}, indent=1) + "\n").encode())
+        """Write what there is, and which codecs the names stand for."""
+        head = dict(zip(self.columns, self.columns, strict=True))
+        names = json.dumps(self._identities, indent=1) + "\n"
+        for path, content in ((self.part, self._lines([head, *self.rows])), (self._names, names.encode())):
+            with atomic_write(path) as file:
+                file.write(content)
+        self._begun = True
 
     def _lines(self, rows: Sequence[Mapping[str, str]]) -> bytes:
         text = io.StringIO()

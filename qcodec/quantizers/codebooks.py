@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qcodec.functional import level_value, nearest_code, nearest_level
-from qcodec.quantizers.ranks import chosen_frames, from_first_rank, over_ranks, place_among_ranks
+from qcodec.quantizers.ranks import over_ranks, random_frames
 from qcodec.quantizers.rebuild import Rebuildable, settings_of
-from qcodec.random_streams import in_common
 
 Metric = Literal["cosine", "euclidean"]
 _MOST_LEVELS = 1 << 24
@@ -283,10 +282,8 @@ class EMACodebook(Codebook):
 
     def _restart(self, z: Tensor) -> None:
         """Put dead points on frames ``(n, d)`` of all ranks drawn at random."""
-        first, total = place_among_ranks(len(z), z.device)
-        drawn = in_common(lambda: torch.randint(max(1, total), (self.size,), device=z.device))
-        drawn = from_first_rank(drawn)
-        frames = chosen_frames(z, drawn, first) if total else self.weight.clone()
+        drawn = random_frames(z, self.size)
+        frames = drawn if len(drawn) else self.weight.clone()
         mean = self.counts.mean()
         dead = self.counts < self.least * mean
         self.weight = torch.where(dead[:, None], frames, self.weight)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from qcodec.random_streams import in_common
+
 
 def rank_count() -> int:
     """Return the number of ranks, 1 where there is one process."""
@@ -55,11 +57,15 @@ def frames_of_all_ranks(frames: Tensor) -> Tensor:
     return over_ranks(every)
 
 
-def chosen_frames(frames: Tensor, drawn: Tensor, first: int) -> Tensor:
-    """Return the frames ``(K, d)`` of numbers ``(K,)`` in all ranks' frames, of which the rank's begin at ``first``."""
+def random_frames(frames: Tensor, count: int) -> Tensor:
+    """Return frames ``(count, d)`` drawn from those of all ranks, the same on each; empty where there is none."""
+    first, total = place_among_ranks(len(frames), frames.device)
+    drawn = from_first_rank(in_common(lambda: torch.randint(max(1, total), (count,), device=frames.device)))
+    if not total:
+        return frames
     if rank_count() == 1:
         return frames[drawn]
     own = (drawn >= first) & (drawn < first + len(frames))
-    chosen = frames.new_zeros(len(drawn), frames.shape[1])
+    chosen = frames.new_zeros(count, frames.shape[1])
     chosen[own] = frames[drawn[own] - first]
     return over_ranks(chosen)

@@ -69,7 +69,7 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
         unnamed = inspect.Parameter.VAR_POSITIONAL in kinds
         self.__dict__["_arguments"] = None if unnamed else arguments  # the outermost constructor's come last, and stay
 
-    recorded.records = True  # type: ignore[attr-defined]
+    recorded.records = True  # type: ignore[attr-defined]  # a mark on the function itself
     return recorded
 
 

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,7 +71,9 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
         pictures += [page.Picture(before + each.name, each.caption, _file(each.figure, "png")) for each in drawn]
         pictures += [found for each in own if each[0].description.kind == kind for found in _pictures(*each)]
         files |= {f"figures/{each.name}.png": each.png for each in pictures}
-        files |= {f"figures/{before}{each.name}.pdf": _file(each.figure, "pdf") for each in _for_a_paper(run, pdf)}
+        files |= {
+            f"figures/{before}{each.name}.pdf": _file(each.figure, "pdf") for each in _for_a_paper(run, drawn, pdf)
+        }
         files[f"{before}summary.csv"] = _csv(table)
         held = [each for each in comparisons if each.kind == kind]
         held = held if pairs else compare_with_best(run, [str(row["system"]) for row in table.rows])
@@ -87,9 +88,12 @@ def write_report(runs: Sequence[Path], output: Path, pairs: Sequence[Sequence[st
     return output / "report.html"
 
 
-def _for_a_paper(run: Run, width: str) -> Iterator[Drawn]:
-    with single_column() if width == "column" else nullcontext():
-        yield from drawn_figures(run) if width else ()
+def _for_a_paper(run: Run, drawn: Sequence[Drawn], width: str) -> Sequence[Drawn]:
+    """Return the figures of a width: those of the page, or drawn anew for a column; none for none."""
+    if width != "column":
+        return drawn if width else ()
+    with single_column():
+        return list(drawn_figures(run))
 
 
 def _as_file(words: str) -> str:

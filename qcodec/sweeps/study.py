@@ -38,7 +38,7 @@ def open_study(sweep: Sweep, name: str, storage: str, heartbeat: int = 30) -> St
         heartbeat: Seconds between two signs of life of a worker.
 
     Raises:
-        ValueError: For a storage that cannot be opened.
+        ValueError: For a storage that cannot be opened, or has another sweep under the name.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.logging.enable_propagation()
@@ -131,7 +131,7 @@ def _run(sweep: Sweep, base: Mapping[str, Any], study: Study, trial: Trial, fold
 
 @contextmanager
 def _alive(study: Study, trial: Trial) -> Iterator[None]:
-    """Give signs of life while a trial runs."""
+    """Send signs of life while a trial runs."""
     storage: Any = study._storage
     ended = threading.Event()
 
@@ -149,7 +149,7 @@ def _alive(study: Study, trial: Trial) -> Iterator[None]:
 
 
 def _sign_of_life(study: Study, trial: Trial) -> None:
-    """Give the first heartbeat at once: a trial without one is never taken over."""
+    """Record the first heartbeat at once: a trial without one is never taken over."""
     storage: Any = study._storage
     storage.record_heartbeat(trial._trial_id)
     trial.set_user_attr("began", True)

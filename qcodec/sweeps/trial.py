@@ -90,7 +90,8 @@ def _fit(recipe: Path, run_dir: Path) -> None:
     command = [sys.executable, "-m", "qcodec", "fit", "--config", str(recipe), "--run_dir", str(run_dir), "--quiet"]
     checkpoint = run_dir / CHECKPOINTS / "last.ckpt"
     command += ["--ckpt_path", str(checkpoint)] if checkpoint.is_file() else []
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_end_with_the_worker) as fit:
+    end = _end_with_the_worker if sys.platform == "linux" else None
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=end) as fit:
         try:
             _, told = fit.communicate()
         except BaseException as error:
@@ -105,8 +106,7 @@ def _fit(recipe: Path, run_dir: Path) -> None:
 
 def _end_with_the_worker() -> None:
     """Let Linux send SIGTERM to a fit whose worker has ended, however it did."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _reached(run: Run, metric: str, worst: float) -> tuple[list[float], list[bool]]:

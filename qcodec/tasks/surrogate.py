@@ -18,7 +18,7 @@ from qcodec.runs.schema import BY_SEED, RunDescription
 from qcodec.schedules import Constant, Schedule
 from qcodec.tasks.cuda_graph_adam import CudaGraphAdam
 from qcodec.tasks.joint_update import JointUpdate, pass_together
-from qcodec.tasks.ranks import ranks_apart
+from qcodec.tasks.ranks import across_ranks, average_gradients, ranks_apart
 from qcodec.tasks.surrogate_description import describe_run
 from qcodec.tasks.system import System, SystemCodec, check_systems
 
@@ -175,14 +175,7 @@ class SurrogateTask(LightningModule):
         return self._joint_updates[block.stream]
 
     def _average_gradients(self) -> None:
-        if self.trainer.world_size > 1:
-            for parameter in self.parameters():
-                if parameter.grad is not None:
-                    parameter.grad.copy_(self._across_ranks(parameter.grad, "mean"))
-
-    def _across_ranks(self, values: Tensor, how: str) -> Tensor:
-        reduced = self.trainer.strategy.reduce(values, reduce_op=how) if self.trainer.world_size > 1 else values
-        return torch.as_tensor(reduced)
+        average_gradients(self.trainer, self.parameters())
 
     def _add_up(self, stats: Tensor, first: int) -> None:
         mse, ma_e = stats.unbind(1)
@@ -204,7 +197,7 @@ class SurrogateTask(LightningModule):
         """Log the epoch's means and start anew."""
         mse, ma_e = self.sums / self.updates
         self._log({"mse": mse, "ma_e": ma_e})
-        self.diverged_at.copy_(self._across_ranks(self.diverged_at, "min"))
+        self.diverged_at.copy_(across_ranks(self.trainer, self.diverged_at, "min"))
         self._log({"diverged_at": self.diverged_at}, how="min")
         self.sums.zero_()
         self.updates.zero_()
@@ -265,7 +258,7 @@ class SurrogateTask(LightningModule):
         """
         if self.trainer.sanity_checking:
             return
-        values = self._across_ranks(torch.stack(list(metrics.values())), how)
+        values = across_ranks(self.trainer, torch.stack(list(metrics.values())), how)
         merged = values.mean(dim=2) if how == "mean" else values.amin(dim=2)
         if how == "min":
             values, merged = (t.masked_fill(t == torch.inf, torch.nan) for t in (values, merged))
